@@ -1,0 +1,1 @@
+"""Platforms, clock and post: the only place where chat software is known."""

@@ -1,0 +1,146 @@
+"""The program: `impacthub run | demo | console | migrate | keys | doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bots import doctor, log
+from bots.app import App, store_of
+from bots.console import talk
+from bots.matrix.client import SignedOut
+from bots.matrix.trust import new_recovery_key
+from bots.settings import Settings, WrongSetting, load
+from knowledge.library import BadRow
+from storage.sealed import WrongMasterError
+from storage.store import Busy, ReadOnly
+
+
+def main() -> None:
+    """Run one subcommand. What an operator can mend is one sentence on standard error, and exit status 2."""
+    args = _parser().parse_args()
+    try:
+        sys.exit(args.command(args))
+    except (WrongSetting, ReadOnly, Busy, BadRow, WrongMasterError, SignedOut) as error:
+        sys.stderr.write(f"impacthub: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="impacthub", description="Bots for the Human Rights Impact Hub.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Any, help_: str, *, settings: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_, description=help_)
+        sub.set_defaults(command=command)
+        if settings:
+            sub.add_argument("--settings", type=Path, default=Path("settings.toml"), metavar="FILE")
+        return sub
+
+    run = add("run", _run, "run the bots until stopped")
+    run.add_argument("--only", metavar="BOT", help="one bot alone, as matrix:uj")
+    console = add("console", _console, "talk to the Hub in this terminal, without a chat platform")
+    console.add_argument("--network", default="uj")
+    console.add_argument("--as", dest="address", default="operator", metavar="NAME")
+    add("migrate", _migrate, "bring the database up to date; safe to repeat")
+    add("doctor", _doctor, "check settings, database, libraries and homeservers")
+    add("keys", _keys, "print a fresh secrets file", settings=False)
+    demo = add("demo", _demo, "a real homeserver on loopback, three bots and a seeded world", settings=False)
+    demo.add_argument("--state", type=Path, default=Path(".demo"), metavar="DIR")
+    demo.add_argument("--port", type=int, metavar="N")
+    demo.add_argument("--json", action="store_true", help="print one line of JSON when everything answers")
+    demo.add_argument("--no-chat", action="store_true", help="stay until SIGTERM instead of opening the chat")
+    demo.add_argument("--as", dest="person", default="member", metavar="NAME", help="who you are in the chat")
+    return parser
+
+
+def _load(args: argparse.Namespace) -> Settings:
+    settings = load(args.settings)
+    log.set_up(level=settings.hub.log_level, format_=settings.hub.log_format)
+    return settings
+
+
+def _until_stopped(work: Coroutine[Any, Any, None]) -> int:
+    """Run until done, SIGTERM or Ctrl-C; everything is closed in order."""
+
+    async def stoppable() -> None:
+        task = asyncio.ensure_future(work)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            return
+
+    asyncio.run(stoppable())
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    settings = _load(args)
+
+    async def run() -> None:
+        async with App.open(settings) as app:
+            await app.run(only=args.only, ready=partial(print, "ready", flush=True))
+
+    return _until_stopped(run())
+
+
+def _console(args: argparse.Namespace) -> int:
+    settings = _load(args)
+    if args.network not in settings.networks:
+        raise WrongSetting(f"There is no network “{args.network}” in the settings.")
+
+    async def run() -> None:
+        async with App.open(settings) as app:
+            await talk(app.dispatcher, network=args.network, address=args.address)
+
+    return _until_stopped(run())
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    settings = _load(args)
+
+    async def run() -> None:
+        store = store_of(settings)
+        try:
+            await store.migrate()
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+    sys.stdout.write("The database is up to date.\n")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    return doctor.examine(args.settings)
+
+
+def _keys(_args: argparse.Namespace) -> int:
+    lines = [f'master_key = "{secrets.token_hex(32)}"']
+    for network in ("uj", "sanctions", "climate"):
+        lines += ["", f"[matrix.{network}]", 'password = ""', f'recovery_key = "{new_recovery_key()}"']
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from bots import demo  # noqa: PLC0415 it needs the optional homeserver
+
+    os.umask(0o077)
+    return demo.run(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The composition root: settings become a store, a library, a dispatcher, bots, couriers and a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from bots.clockwork import Clockwork
+from bots.courier import Courier
+from bots.matrix.client import MatrixAccount, MatrixBot
+from bots.settings import MatrixSecrets, Settings, WrongSetting
+from commands import FEATURES
+from commands.core.dispatch import Dispatcher
+from commands.core.feature import Commands
+from commands.core.pace import Pace
+from commands.core.post import Hub, Network
+from commands.core.strings import Catalogues
+from commands.core.text import Voice
+from knowledge.library import Library
+from storage import members, places
+from storage.places import Purpose
+from storage.sealed import Vault
+from storage.store import Session, Store
+
+log = structlog.get_logger()
+
+
+def master_key(settings: Settings) -> bytes:
+    """Return the operator's master key.
+
+    Raises:
+        WrongSetting: it is not 64 hexadecimal digits.
+    """
+    typed = settings.secrets.master_key.get_secret_value()
+    try:
+        key = bytes.fromhex(typed)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise WrongSetting("secrets.master_key: it must be 64 hexadecimal digits; `impacthub keys` makes new ones.")
+    return key
+
+
+def hub_of(settings: Settings) -> Hub:
+    """Return what the commands know of this installation."""
+    networks = {
+        key: Network(key, each.name, each.language, each.zone, frozenset(each.off))
+        for key, each in settings.networks.items()
+    }
+    return Hub(networks, platforms=("matrix",), first_admin=settings.hub.first_admin or None)
+
+
+def store_of(settings: Settings) -> Store:
+    """Open the store; `migrate` brings it up to date."""
+    settings.hub.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return Store(settings.hub.database, vault=Vault(settings.hub.keys, master_key(settings)))
+    except ValueError as error:
+        raise WrongSetting(f"hub.database: {error}") from None
+
+
+@dataclass
+class App:
+    """A running Hub, or the part of it that `only` names."""
+
+    settings: Settings
+    store: Store
+    hub: Hub
+    catalogues: Catalogues
+    dispatcher: Dispatcher
+    owner: str
+    clock: Callable[[], datetime]
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[App]:
+        """Open the store, migrated, and everything that needs no platform."""
+        hub = hub_of(settings)
+        catalogues = Catalogues.load()
+        shift = settings.hub.clock_shift
+        owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+        def clock() -> datetime:
+            return datetime.now(UTC) + shift
+
+        store = store_of(settings)
+        try:
+            await store.migrate()
+            dispatcher = Dispatcher(
+                store=store,
+                commands=Commands(FEATURES),
+                hub=hub,
+                library=Library.load(),
+                catalogues=catalogues,
+                clock=clock,
+                rng=random.SystemRandom(),
+                pace=Pace(settings.hub.pace_burst, timedelta(seconds=settings.hub.pace_seconds)),
+                owner=owner,
+            )
+            yield cls(settings, store, hub, catalogues, dispatcher, owner, clock)
+        finally:
+            await store.close()
+
+    def voice(self, network: str, prefix: str = "") -> Voice:
+        """Return how a network's own rooms are spoken to."""
+        here = self.hub.networks[network]
+        return Voice(self.catalogues.speak(here.language), ZoneInfo(here.zone), prefix)
+
+    async def run(self, *, only: str | None = None, ready: Callable[[], None] = lambda: None) -> None:
+        """Run the bots, their couriers and the clock until cancelled.
+
+        `only` names one bot, as "matrix:uj". `ready` is called once all of them listen.
+
+        Raises:
+            WrongSetting: there is no such bot.
+        """
+        networks = [key for key in self.settings.matrix if only in {None, f"matrix:{key}"}]
+        if not networks:
+            raise WrongSetting(f"There is no bot “{only}” in the settings." if only else "matrix: no bot is set up.")
+        clockwork = Clockwork()
+        couriers: list[Courier] = []
+        bots: list[MatrixBot] = []
+        for network in networks:
+            bot, courier = await self._matrix(network)
+            bots.append(bot)
+            couriers.append(courier)
+        for feature in FEATURES:
+            for job in feature.jobs:
+                clockwork.every(job.name, job.period, partial(self._tick, partial(self.dispatcher.run, job), couriers))
+        async with asyncio.TaskGroup() as group:
+            listening = [group.create_task(_as_long_as_it_lives(bot.name, bot.run(self.dispatcher))) for bot in bots]
+            delivering = [group.create_task(courier.run()) for courier in couriers]
+            ticking = group.create_task(clockwork.run())
+            telling = group.create_task(_tell_when_ready(bots, ready))
+            await asyncio.wait(listening)
+            for task in (*delivering, ticking, telling):
+                task.cancel()
+
+    @staticmethod
+    async def _tick(work: Callable[[], Awaitable[None]], couriers: Iterable[Courier]) -> None:
+        await work()
+        for courier in couriers:
+            courier.nudge()
+
+    async def _matrix(self, network: str) -> tuple[MatrixBot, Courier]:
+        chosen = self.settings.matrix[network]
+        secret = self.settings.secrets.matrix.get(network, MatrixSecrets())
+        name = f"matrix:{network}"
+        couriers: list[Courier] = []
+
+        def settle(session: Session) -> None:
+            for purpose, address in (
+                (Purpose.NETWORK, chosen.room),
+                (Purpose.COORDINATORS, chosen.coordinators),
+            ):
+                if address:
+                    places.settle(session, bot=name, purpose=purpose, network=network, address=address)
+
+        await self.store.run(settle)
+        bot = MatrixBot(
+            MatrixAccount(
+                homeserver=chosen.homeserver,
+                user_id=chosen.user,
+                network=network,
+                folder=self.settings.hub.state / "matrix" / network,
+                password=secret.password.get_secret_value(),
+                recovery_key=secret.recovery_key.get_secret_value(),
+                pickle_secret=_derived(master_key(self.settings), f"pickle:{name}"),
+                prefix=chosen.prefix,
+                rooms=frozenset(filter(None, (chosen.room, chosen.coordinators))),
+                bots=frozenset(each.user for each in self.settings.matrix.values()),
+            ),
+            self.store,
+            voice=self.voice(network, chosen.prefix),
+            clock=self.clock,
+            nudge=lambda: couriers[0].nudge(),  # noqa: PLW0108 the courier is made after the bot
+            met=partial(_met, name),
+            tell=lambda sentence: log.warning("for the operator", bot=name, said=sentence),
+        )
+        courier = Courier(
+            bot,
+            store=self.store,
+            hub=self.hub,
+            catalogues=self.catalogues,
+            clock=self.clock,
+            owner=self.owner,
+            prefix=chosen.prefix,
+        )
+        couriers.append(courier)
+        return bot, courier
+
+
+def _met(bot: str, session: Session, address: str, room: str) -> None:
+    """Remember where a bot meets a person alone."""
+    account = members.account(session, platform=bot.partition(":")[0], address=address)
+    if account is not None:
+        members.set_dm(session, account, bot, room)
+
+
+def _derived(master: bytes, purpose: str) -> str:
+    return hmac.new(master, purpose.encode(), hashlib.sha256).hexdigest()
+
+
+async def _as_long_as_it_lives(name: str, run: Awaitable[None]) -> None:
+    """One bot that has to stop leaves the others running."""
+    try:
+        await run
+    except Exception as error:
+        log.error("a bot has stopped", bot=name, error=type(error).__name__, exc_info=error)  # noqa: TRY400 see log.py
+
+
+async def _tell_when_ready(bots: Iterable[MatrixBot], ready: Callable[[], None]) -> None:
+    await asyncio.gather(*(bot.ready() for bot in bots))
+    ready()

@@ -1,0 +1,269 @@
+"""The courier: takes what is to be said out of the outbox and hands it to the right bot, each message once.
+
+A message is claimed before it is sent, under a lease; the bot sends it under an id that is a function of its key, so a
+courier that dies is followed by another with the very same request. What remains: a process that is frozen between the
+last look at its lease and the write to the socket, for longer than the platform remembers ids, may say a thing twice.
+No client can close that gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from bots.bot import Bot, Parcel, Undelivered
+from commands.core.post import Envelope, Hub, subject_of
+from commands.core.reply import Reply
+from commands.core.strings import Catalogues
+from commands.core.text import Voice, n_
+from storage import members, outbox, places
+from storage.members import Member
+from storage.outbox import Claimed, Lane
+from storage.store import Busy, Session, Store
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=60)
+BATCH = 20
+"""Messages in one courier's hands at a time."""
+POLL = 1.0
+"""Seconds after which a courier looks by itself for what other processes have put."""
+LONGEST_PAUSE = timedelta(minutes=10)
+GIVE_UP_AFTER = 40
+"""Tries, with growing pauses of up to ten minutes: about six hours."""
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """A claimed message and what is needed to deliver it, read in the same transaction."""
+
+    message: Claimed
+    address: str | None
+    dm: str | None
+    language: str
+    zone: str
+    quiet_until: datetime | None
+
+
+class Courier:
+    """Delivers the messages of one bot. Messages to one destination arrive in the order in which they were claimed."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        *,
+        store: Store,
+        hub: Hub,
+        catalogues: Catalogues,
+        clock: Callable[[], datetime],
+        owner: str,
+        prefix: str = "",
+        per_second: float = 20,
+        burst: int = 100,
+    ) -> None:
+        self._bot = bot
+        self._store = store
+        self._hub = hub
+        self._catalogues = catalogues
+        self._clock = clock
+        self._owner = owner
+        self._prefix = prefix
+        self._rate = per_second
+        self._burst = burst
+        self._wake = asyncio.Event()
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._lines: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def nudge(self) -> None:
+        """Say that there is something new: it leaves at once instead of at the next look."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    taken = await self._take()
+                except Busy:
+                    taken = 0
+                if not taken or len(self._in_hand) >= BATCH:
+                    await self._something()
+        finally:
+            for task in self._in_hand:
+                task.cancel()
+            await asyncio.gather(*self._in_hand, return_exceptions=True)
+
+    async def empty(self) -> None:
+        """Deliver what is due now, and return."""
+        while await self._take():
+            await asyncio.gather(*self._in_hand)
+
+    async def _something(self) -> None:
+        """Wait for a nudge, or for the next look."""
+        try:
+            async with asyncio.timeout(POLL):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _take(self) -> int:
+        free = BATCH - len(self._in_hand)
+        if free <= 0:
+            return 0
+        claimed_at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        found = await self._store.run(partial(self._claim, free))
+        for each in found:
+            task = asyncio.create_task(self._carry(each, claimed_at + LEASE.total_seconds() * 0.8))
+            self._in_hand.add(task)
+            task.add_done_callback(self._finished)
+        return len(found)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The lease runs out and the message is tried again.
+            log.error("a delivery failed", bot=self._bot.name, error=type(error).__name__, exc_info=error)
+
+    def _claim(self, limit: int, session: Session) -> list[Addressed]:
+        now = self._clock()
+        claimed = outbox.claim(session, sender=self._bot.name, owner=self._owner, lease=LEASE, limit=limit, now=now)
+        if not claimed:
+            return []
+        allowed = outbox.take(session, self._bot.name, len(claimed), now, rate=self._rate, burst=self._burst)
+        for late in claimed[allowed:]:
+            outbox.postpone(session, late.key, self._owner, now + timedelta(seconds=1 / self._rate))
+        return [self._addressed(session, message, now) for message in claimed[:allowed]]
+
+    def _addressed(self, session: Session, message: Claimed, now: datetime) -> Addressed:
+        here = self._hub.networks[self._bot.network]
+        member = session.get(Member, message.member_id) if message.member_id else None
+        if member is None:
+            return Addressed(message, None, None, here.language, here.zone, None)
+        ways = members.reach(session, member.id, here.key, self._hub.platforms)
+        way = next((way for way in ways if way.sender == self._bot.name), None)
+        return Addressed(
+            message,
+            way.account.address.text if way else None,
+            way.room if way else None,
+            member.language,
+            member.zone,
+            None if message.lane is Lane.REPLY else members.quiet_until(member, now),
+        )
+
+    async def _carry(self, addressed: Addressed, deadline: float) -> None:
+        message = addressed.message
+        async with self._lines[str(message.member_id or message.place)]:
+            if time.clock_gettime(time.CLOCK_BOOTTIME) > deadline:
+                return  # it may be in another's hands by now
+            if self._must_wait(addressed):
+                await self._store.run(
+                    lambda session: outbox.postpone(
+                        session, message.key, self._owner, addressed.quiet_until or self._clock()
+                    )
+                )
+                return
+            if message.payload is None or (message.place is None and addressed.address is None):
+                await self._bury(message, "nobody is there to read it")
+                return
+            try:
+                async with asyncio.timeout(max(0.01, deadline - time.clock_gettime(time.CLOCK_BOOTTIME))):
+                    remote_id = await self._bot.deliver(*self._parcel(addressed, Envelope.unpack(message.payload)))
+            except Undelivered as undelivered:
+                if undelivered.permanent or message.tries >= GIVE_UP_AFTER:
+                    await self._bury(message, str(undelivered))
+                else:
+                    await self._later(message, str(undelivered), undelivered.retry_after)
+                return
+            except TimeoutError:
+                await self._later(message, "it took too long", None)
+                return
+            await self._store.run(
+                lambda session: outbox.sent(session, message.key, self._owner, remote_id, self._clock())
+            )
+
+    def _must_wait(self, addressed: Addressed) -> bool:
+        """Tell whether quiet hours hold it back: not when it would be worthless after them."""
+        until, expires = addressed.quiet_until, addressed.message.expires_at
+        return until is not None and (expires is None or until < expires)
+
+    def _parcel(self, addressed: Addressed, envelope: Envelope) -> tuple[Parcel, Reply, Voice]:
+        message = addressed.message
+        parcel = Parcel(
+            key=message.key,
+            tx_id=message.tx_id,
+            address=addressed.address,
+            dm=envelope.dm or addressed.dm,
+            place=message.place,
+            reply_to=envelope.reply_to,
+            thread=envelope.thread,
+            mention=envelope.mention,
+            asked=envelope.asked,
+            first_try_at=message.first_try_at,
+        )
+        voice = Voice(
+            self._catalogues.speak(envelope.language or addressed.language),
+            ZoneInfo(envelope.zone or addressed.zone),
+            prefix=self._prefix,
+        )
+        return parcel, envelope.reply, voice
+
+    async def _later(self, message: Claimed, error: str, retry_after: float | None) -> None:
+        pause = min(timedelta(seconds=0.5 * 2 ** min(message.tries, 12)), LONGEST_PAUSE)
+        if retry_after is not None:
+            pause = timedelta(seconds=retry_after)
+        await self._store.run(
+            lambda session: outbox.again(session, message.key, self._owner, self._clock() + pause, error)
+        )
+
+    async def _bury(self, message: Claimed, error: str) -> None:
+        log.warning("a message could not be delivered", bot=self._bot.name, lane=message.lane.name, reason=error)
+        await self._store.run(partial(self._give_up, message, error))
+
+    def _give_up(self, message: Claimed, error: str, session: Session) -> None:
+        """Give a message up; try the person's other account, else tell the coordinators that there is one."""
+        now = self._clock()
+        if not outbox.dead(session, message.key, self._owner, error, now):
+            return
+        if message.member_id is None or message.payload is None or message.lane is Lane.REPLY:
+            return
+        if ":via:" not in message.key:
+            ways = members.reach(session, message.member_id, self._bot.network, self._hub.platforms)
+            other = next((way.sender for way in ways if way.sender != self._bot.name), None)
+            if other is not None:
+                outbox.put(
+                    session,
+                    key=f"{message.key}:via:{other}",
+                    sender=other,
+                    owner=message.member_id,
+                    payload=message.payload,
+                    member_id=message.member_id,
+                    lane=message.lane,
+                    due_at=now,
+                    expires_at=message.expires_at,
+                    now=now,
+                )
+                return
+        here = self._hub.networks[self._bot.network]
+        notice = Reply(n_("{n} item could not be delivered.", "{n} items could not be delivered.", 1))
+        for room in places.of(session, network=here.key, purpose=places.Purpose.COORDINATORS):
+            outbox.put(
+                session,
+                key=f"undelivered:{message.tx_id}:{room.bot}",
+                sender=room.bot,
+                owner=subject_of(here.key),
+                payload=Envelope(notice, language=here.language, zone=here.zone).pack(),
+                place=room.address,
+                lane=Lane.ALERT,
+                due_at=now,
+                now=now,
+            )

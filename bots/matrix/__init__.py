@@ -1,0 +1,1 @@
+"""Matrix: what is heard there, what is said there, and who may read it."""

@@ -1,0 +1,528 @@
+"""Whom we trust with what we say: our own identity, other people's devices, and never a word in plain text.
+
+nio brings the ratchets; it knows no cross-signing, forgets to renew its one-time keys, and writes plain text into an
+encrypted room when its key store is not loaded. This module adds what is missing, between nio and the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import structlog
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from nio import (
+    AsyncClient,
+    Event,
+    KeysClaimResponse,
+    KeysQueryResponse,
+    KeysUploadResponse,
+    MatrixRoom,
+    MegolmEvent,
+)
+from nio.exceptions import EncryptionError
+
+from bots.matrix.wire import Refusal, Wire, path
+
+log = structlog.get_logger()
+
+Json = Mapping[str, Any]
+Tell = Callable[[str], None]
+
+# -- the recovery key ---------------------------------------------------------------------------------------------
+
+_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_HEADER: Final = b"\x8b\x01"
+
+
+def new_recovery_key() -> str:
+    """Make a recovery key and write it as Matrix does: base58 in groups of four.
+
+    It is a bot's identity: who has it can sign devices in the bot's name. Keep it with the other secrets and in the
+    backup, apart from the bot's store; without it everybody sees an identity change when the store is lost.
+    """
+    return write_recovery_key(secrets.token_bytes(32))
+
+
+def write_recovery_key(key: bytes) -> str:
+    """Write 32 bytes in Matrix's form of a recovery key."""
+    raw = _HEADER + key
+    raw += bytes([_parity(raw)])
+    number, text = int.from_bytes(raw, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _ALPHABET[digit] + text
+    return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+def read_recovery_key(text: str) -> bytes:
+    """Read a recovery key; spaces do not matter.
+
+    Raises:
+        ValueError: it is none, or it was mistyped; the text says which.
+    """
+    number = 0
+    for character in "".join(text.split()):
+        digit = _ALPHABET.find(character)
+        if digit < 0:
+            raise ValueError("a recovery key holds letters and digits, without 0, O, I and l")
+        number = number * 58 + digit
+    try:
+        raw = number.to_bytes(35, "big")
+    except OverflowError:
+        raw = b""
+    if raw[:2] != _HEADER:
+        raise ValueError("this is no Matrix recovery key: its length or beginning is wrong")
+    if _parity(raw) != 0:
+        raise ValueError("the recovery key was mistyped: its check sum is wrong")
+    return raw[2:34]
+
+
+def _parity(raw: bytes) -> int:
+    parity = 0
+    for byte in raw:
+        parity ^= byte
+    return parity
+
+
+# -- signatures ---------------------------------------------------------------------------------------------------
+
+
+def canonical(value: Json) -> bytes:
+    """Write JSON the one way that is signed: sorted, without spaces, signatures and `unsigned`."""
+    bare = {name: each for name, each in value.items() if name not in {"signatures", "unsigned"}}
+    return json.dumps(bare, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def unpadded(raw: bytes) -> str:
+    """Write base64 without padding. Padded key ids are silently dropped by Element's engine."""
+    return base64.b64encode(raw).decode().rstrip("=")
+
+
+def is_signed(value: Json, *, user: str, key: str) -> bool:
+    """Tell whether `user` signed this object with the Ed25519 key `key` (unpadded base64)."""
+    try:
+        signature = value["signatures"][user][f"ed25519:{key}"]
+        public = Ed25519PublicKey.from_public_bytes(_bytes(key))
+        public.verify(_bytes(signature), canonical(value))
+    except (KeyError, TypeError, ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+class Key:
+    """One of our signing keys."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = unpadded(self._private.public_key().public_bytes_raw())
+
+    def signs(self, value: Json, *, user: str) -> dict[str, Any]:
+        """Return the object with our signature added."""
+        signatures = {name: dict(each) for name, each in value.get("signatures", {}).items()}
+        signatures.setdefault(user, {})[f"ed25519:{self.public}"] = unpadded(self._private.sign(canonical(value)))
+        return {**value, "signatures": signatures}
+
+
+class Identity:
+    """The bot's cross-signing identity: three keys, always the same ones for a recovery key and a user id."""
+
+    def __init__(self, recovery_key: bytes, user: str) -> None:
+        self.user = user
+        self.master, self.self_signing, self.user_signing = (
+            Key(HKDF(SHA256(), 32, salt=None, info=f"impacthub:{use}:{user}".encode()).derive(recovery_key))
+            for use in ("master", "self_signing", "user_signing")
+        )
+
+    def published(self, device: str, signed_by_device: Callable[[str], str]) -> dict[str, Any]:
+        """Return what the server is given: the three keys, the master key signed by our first device."""
+        master = self._key("master", self.master)
+        own = signed_by_device(canonical(master).decode())
+        return {
+            "master_key": {**master, "signatures": {self.user: {f"ed25519:{device}": own}}},
+            "self_signing_key": self.master.signs(self._key("self_signing", self.self_signing), user=self.user),
+            "user_signing_key": self.master.signs(self._key("user_signing", self.user_signing), user=self.user),
+        }
+
+    def _key(self, usage: str, key: Key) -> dict[str, Any]:
+        return {"user_id": self.user, "usage": [usage], "keys": {f"ed25519:{key.public}": key.public}}
+
+
+# -- other people's devices ---------------------------------------------------------------------------------------
+
+
+class Pins:
+    """The master keys we met people with: a changed or vanished identity is noticed, also after a restart.
+
+    The file holds keyed fingerprints only; it does not tell whom the bot talks to.
+    """
+
+    def __init__(self, file: Path, secret: str) -> None:
+        self._file = file
+        self._secret = secret.encode()
+        try:
+            self._pins: dict[str, str] = json.loads(file.read_text())
+        except FileNotFoundError:
+            self._pins = {}
+
+    def knows(self, user: str) -> bool:
+        """Tell whether we ever met this person with an identity."""
+        return self._print(user) in self._pins
+
+    def meets(self, user: str, master: str) -> bool:
+        """Remember with which identity we meet a person now; False if it was another one before."""
+        who, which = self._print(user), self._print(f"{user} {master}")
+        before = self._pins.get(who)
+        if before != which:
+            self._pins[who] = which
+            write_private(self._file, json.dumps(self._pins))
+        return before in {None, which}
+
+    def _print(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that nobody else may read: whole and lasting, or not at all."""
+    fresh = file.with_name(f".{file.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def identity_of(answer: Json, user: str) -> tuple[str, str] | None:
+    """Return a person's (master key, self-signing key) from a key query; None without a valid identity."""
+    master = _only_key(answer.get("master_keys", {}).get(user))
+    signer = answer.get("self_signing_keys", {}).get(user)
+    signing = _only_key(signer)
+    if master is None or signing is None or not is_signed(signer, user=user, key=master):
+        return None
+    return master, signing
+
+
+def _only_key(published: Any) -> str | None:
+    try:
+        (key,) = published["keys"].values()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return key if isinstance(key, str) else None
+
+
+# -- all of it, for one bot ---------------------------------------------------------------------------------------
+
+
+class NotReady(Exception):  # noqa: N818 it names the state
+    """A room is encrypted and we cannot encrypt: nothing may be sent."""
+
+
+class Trust:
+    """The bot's side of end-to-end encryption.
+
+    Args:
+        client: nio's, after its store is loaded.
+        wire: how the homeserver is asked.
+        pins: the identities we met people with.
+        tell: tells the operator, in a sentence without names.
+    """
+
+    def __init__(self, client: AsyncClient, wire: Wire, pins: Pins, tell: Tell) -> None:
+        self._client = client
+        self._wire = wire
+        self._pins = pins
+        self._tell = tell
+        self._querying = asyncio.Lock()
+        self._uploading = asyncio.Lock()
+        self._sharing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._fallback_used = False
+
+    @property
+    def _olm(self) -> Any:
+        """The key machine of nio.
+
+        Raises:
+            NotReady: there is none; nothing may be encrypted, and so nothing said in encrypted rooms.
+        """
+        if self._client.olm is None:
+            raise NotReady("the key store is not loaded")
+        return self._client.olm
+
+    # -- who we are
+
+    async def establish(self, identity: Identity, password: str) -> None:
+        """Publish our identity, and sign our device with it; does nothing where that is done already.
+
+        Without a signed device strict clients neither send us room keys nor show what we say.
+        """
+        await self.upload_keys()
+        user, device = identity.user, self._client.device_id
+        answer = await self._wire.ask("POST", path("keys", "query"), {"device_keys": {user: [device]}})
+        published = _only_key(answer.get("master_keys", {}).get(user))
+        if published is None:
+            await self._publish(identity, password)
+        elif published != identity.master.public:
+            log.error("another identity is published for this account", action="find its recovery key, or reset it")
+            self._tell("The bot's account has another identity than its recovery key: people may not see its messages.")
+            return
+        own = answer["device_keys"][user][device]
+        if not is_signed(own, user=user, key=identity.self_signing.public):
+            bare = {name: each for name, each in own.items() if name not in {"unsigned", "signatures"}}
+            signed = identity.self_signing.signs(bare, user=user)
+            done = await self._wire.ask("POST", path("keys", "signatures", "upload"), {user: {device: signed}})
+            if done.get("failures"):
+                log.error("the server refused the signature of our device")
+
+    async def _publish(self, identity: Identity, password: str) -> None:
+        body = identity.published(self._client.device_id, self._olm.account.sign)
+        address = path("keys", "device_signing", "upload")
+        try:
+            await self._wire.ask("POST", address, body)
+        except Refusal as refused:
+            if refused.status != 401:
+                raise
+            body["auth"] = password_stage(identity.user, password, refused.answer)
+            await self._wire.ask("POST", address, body)
+        log.info("identity published")
+
+    # -- our one-time keys
+
+    def counted(self, sync: Json) -> None:
+        """Take note of the keys that the server still holds for us.
+
+        nio skips a count of 0 and is deaf from then on.
+        """
+        counts = sync.get("device_one_time_keys_count")
+        if self._client.olm is not None and isinstance(counts, Mapping):
+            self._client.olm.uploaded_key_count = int(counts.get("signed_curve25519", 0))
+        unused = sync.get("device_unused_fallback_key_types")
+        if isinstance(unused, list):
+            self._fallback_used = "signed_curve25519" not in unused
+
+    async def upload_keys(self) -> None:
+        """Give the server the device's keys and one-time keys it lacks, and a fallback key when that is used up."""
+        olm = self._olm
+        async with self._uploading:
+            body: dict[str, Any] = {}
+            if olm.should_upload_keys:
+                body = olm.share_keys()
+            if self._fallback_used:
+                body["fallback_keys"] = self._fresh_fallback_key()
+            if not body:
+                return
+            # The private halves are kept before the server has the public ones: a crash in between would leave keys
+            # on the server with which people write to us and which nobody can open.
+            olm.save_account()
+            answer = await self._wire.ask("POST", path("keys", "upload"), body)
+            self._fallback_used = False
+            await self._client.receive_response(KeysUploadResponse.from_dict(answer))
+
+    def _fresh_fallback_key(self) -> dict[str, Any]:
+        account = self._olm.account
+        inner = account._account  # noqa: SLF001 nio has no word for fallback keys
+        inner.generate_fallback_key()
+        fresh: dict[str, Any] = {}
+        for key_id, key in inner.fallback_key.items():
+            body: dict[str, Any] = {"key": key.to_base64(), "fallback": True}
+            signature = account.sign(canonical(body).decode())
+            own = {f"ed25519:{self._client.device_id}": signature}
+            fresh[f"signed_curve25519:{key_id}"] = {**body, "signatures": {self._client.user_id: own}}
+        return fresh
+
+    # -- their devices
+
+    async def query_devices(self) -> None:
+        """Learn the devices of everybody whose devices may have changed, and whom of them we trust."""
+        olm = self._olm
+        async with self._querying:
+            asked = set(olm.users_for_key_query)
+            if not asked:
+                return
+            olm.users_for_key_query -= asked
+            try:
+                answer = await self._wire.ask(
+                    "POST", path("keys", "query"), {"device_keys": {user: [] for user in asked}, "timeout": 10_000}
+                )
+            except BaseException:
+                olm.users_for_key_query |= asked
+                raise
+            meanwhile = set(olm.users_for_key_query)
+            # What nio counts as changed makes the next message go out under a fresh room key; the judgement must
+            # stand before that key is shared. Nothing is awaited in between.
+            await self._client.receive_response(KeysQueryResponse.from_dict(answer))
+            for user in answer.get("device_keys", {}):
+                self._judge(answer, user)
+            olm.users_for_key_query |= meanwhile
+            # The servers of these did not answer now: they are asked again later, not with every message.
+            silent = asked - set(answer.get("device_keys", {}))
+            if silent:
+                asyncio.get_running_loop().call_later(60, olm.users_for_key_query.update, silent)
+
+    def _judge(self, answer: Json, user: str) -> None:
+        """Decide which devices of a person may read us.
+
+        All of them, unless the person has an identity: then those that it signed. A device that somebody else, for
+        instance the server, slipped in is not signed. Without this rule a member's new phone would either mute the
+        bot for the room or be trusted blindly.
+        """
+        identity = identity_of(answer, user)
+        if user == self._client.user_id:
+            return
+        if identity is not None and not self._pins.meets(user, identity[0]):
+            log.warning("a person's identity has changed")
+            self._tell("Somebody's Matrix identity has changed: ask on another channel whether it is still them.")
+        vanished = identity is None and self._pins.knows(user)
+        if vanished:
+            log.warning("a person's identity has vanished")
+            self._tell("Somebody's Matrix identity has vanished: nothing is said to their devices until it is back.")
+        for device in self._olm.device_store.active_user_devices(user):
+            keys = answer["device_keys"][user].get(device.id, {})
+            trusted = not vanished if identity is None else is_signed(keys, user=user, key=identity[1])
+            if trusted:
+                self._client.unblacklist_device(device)
+            else:
+                self._client.blacklist_device(device)
+
+    def author_is_genuine(self, event: Event, room_id: str) -> bool | None:
+        """Tell whether an event was encrypted by a trusted device of the person it claims to come from.
+
+        None: the device is not known yet. nio checks this for verified devices only; a server could otherwise put
+        one member's words into another's mouth.
+        """
+        olm = self._olm
+        device = olm.device_store.device_from_sender_key(event.sender, event.sender_key)
+        if device is None:
+            olm.users_for_key_query.add(event.sender)
+            return None
+        session = olm.inbound_group_store.get(room_id, event.sender_key, event.session_id)
+        if session is None or session.ed25519 != device.ed25519:
+            return False
+        return not olm.is_device_blacklisted(device)
+
+    def opened(self, event: MegolmEvent, room_id: str) -> Event | None:
+        """Try once more to decrypt an event; None while its key is missing."""
+        event.room_id = room_id
+        if not event.sender_key:
+            event.sender_key = self._key_of_session(room_id, event.session_id)
+        try:
+            return self._olm.decrypt_megolm_event(event, room_id)
+        except EncryptionError:
+            return None
+
+    def _key_of_session(self, room_id: str, session_id: str) -> str:
+        """Find whose room key this is: newer clients do not say it with every message."""
+        for session in self._olm.inbound_group_store:
+            if session.id == session_id and session.room_id == room_id:
+                return str(session.sender_key)
+        return ""
+
+    # -- what we say
+
+    async def seal(self, room: MatrixRoom, kind: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return type and content as they may go over the wire: encrypted, if the room is or ever was.
+
+        Raises:
+            NotReady: the room is encrypted and we cannot encrypt. There is no way round this.
+            Away, Refusal: the keys could not be shared now.
+        """
+        if not self.is_encrypted(room):
+            return kind, content
+        room.encrypted = True
+        await self.share(room)
+        kind, content = self._client.encrypt(room.room_id, kind, content)
+        if kind != "m.room.encrypted":
+            raise NotReady("the message was not encrypted")
+        return kind, content
+
+    def is_encrypted(self, room: MatrixRoom) -> bool:
+        """Tell whether a room is encrypted, or was once: a server cannot talk us out of it."""
+        return room.encrypted or room.room_id in self._client.encrypted_rooms
+
+    async def share(self, room: MatrixRoom) -> None:
+        """Make sure that every trusted device in the room has the key to our next message.
+
+        nio shares on its own, but counts a key as shared when sending it failed, and hangs for ever on a room whose
+        sharing was interrupted.
+        """
+        olm = self._olm
+        if not olm.should_query_keys and not olm.should_share_group_session(room.room_id):
+            return
+        lock = self._sharing.setdefault(room.room_id, asyncio.Lock())
+        async with lock:
+            if olm.should_query_keys:
+                await self.query_devices()
+            while olm.should_share_group_session(room.room_id):
+                members = set(room.users)
+                await self._claim(olm.get_missing_sessions(list(members)))
+                await self._share_with(room.room_id, members)
+                if members == set(room.users):
+                    olm.outbound_group_sessions[room.room_id].shared = True
+                else:
+                    # Somebody came or went while keys were on their way: start over with a new key.
+                    olm.outbound_group_sessions.pop(room.room_id, None)
+
+    async def _share_with(self, room_id: str, members: set[str]) -> None:
+        olm = self._olm
+        parcels = list(olm.share_group_session_parallel(room_id, list(members), ignore_unverified_devices=True))
+        session = olm.outbound_group_sessions[room_id]
+
+        async def send(devices: set[tuple[str, str]], body: dict[str, Any]) -> None:
+            await self._wire.ask("PUT", path("sendToDevice", "m.room.encrypted", secrets.token_hex(12)), body)
+            session.users_shared_with.update(devices)
+
+        outcomes = await asyncio.gather(*(send(*each) for each in parcels), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _claim(self, missing: Mapping[str, list[str]]) -> None:
+        """Open sessions with devices that we have none with. A device without keys is left out of this message."""
+        if not missing:
+            return
+        wanted = {user: dict.fromkeys(devices, "signed_curve25519") for user, devices in missing.items()}
+        answer = await self._wire.ask("POST", path("keys", "claim"), {"one_time_keys": wanted, "timeout": 10_000})
+        await self._client.receive_response(KeysClaimResponse.from_dict(answer, ""))
+
+    # -- between two syncs
+
+    async def tend(self) -> None:
+        """Do what the last sync asked for: keys to upload, devices to learn, sessions to mend, keys to pass on."""
+        olm = self._olm
+        await self.upload_keys()
+        await self.query_devices()
+        if self._client.should_claim_keys:
+            await self._claim(self._client.get_users_for_key_claiming())
+        if olm.outgoing_to_device_messages:
+            await self._client.send_to_device_messages()
+
+
+def password_stage(user: str, password: str, answer: Json) -> dict[str, Any]:
+    """Return the answer to a server that wants the password again."""
+    return {
+        "type": "m.login.password",
+        "session": answer.get("session"),
+        "identifier": {"type": "m.id.user", "user": user},
+        "password": password,
+    }
+
+
+def file_name(user: str) -> str:
+    """Return a user id as a part of file names."""
+    return re.sub(r"[^\w.-]", "_", user.lstrip("@"))

@@ -1,0 +1,161 @@
+"""Settings: `settings.toml`, then the environment. Secrets come from the environment or from a file of their own."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "IMPACTHUB_"
+SECRETS_FILE = "IMPACTHUB_SECRETS_FILE"
+
+
+class WrongSetting(Exception):  # noqa: N818 the setting is wrong, not the program
+    """A setting cannot be used; the one sentence names its key."""
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"“{name}” is no time zone; write it like “Europe/Kyiv”")
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSettings(_Section):
+    """The installation as a whole; `settings.toml` explains every key."""
+
+    database: str = "sqlite:///state/hub.db"
+    keys: str = "sqlite:///state/keys.db"
+    state: Path = Path("state")
+    first_admin: str = ""
+    clock_shift: timedelta = timedelta()
+    pace_burst: int = Field(20, ge=1)
+    pace_seconds: float = Field(2.0, gt=0)
+    log_level: Literal["info", "debug"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+
+class NetworkSettings(_Section):
+    """One thematic network."""
+
+    name: str
+    language: str = "en"
+    zone: Zone = "UTC"
+    off: list[str] = []
+
+
+class MatrixSettings(_Section):
+    """One network's bot on Matrix."""
+
+    homeserver: str
+    user: str = Field(pattern=r"^@[^:\s]+:\S+$")
+    room: str = ""
+    coordinators: str = ""
+    prefix: str = Field("!", pattern=r"^\S{1,8}$")
+
+
+class MatrixSecrets(_Section):
+    """What one bot on Matrix must not tell."""
+
+    password: SecretStr = SecretStr("")
+    recovery_key: SecretStr = SecretStr("")
+
+
+class Secrets(_Section):
+    """What nobody but the running process may know."""
+
+    master_key: SecretStr
+    matrix: dict[str, MatrixSecrets] = {}
+
+
+class Settings(BaseSettings):
+    """Everything that an operator chose."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", nested_model_default_partial_update=True
+    )
+
+    hub: HubSettings = HubSettings()
+    networks: dict[str, NetworkSettings]
+    matrix: dict[str, MatrixSettings] = {}
+    secrets: Secrets
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over what the files say."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load(path: Path) -> Settings:
+    """Read the settings' file, the secrets' file that the environment names, and the environment.
+
+    Raises:
+        WrongSetting: in one sentence with the key's name.
+    """
+    said = _read(path)
+    if "secrets" in said:
+        raise WrongSetting(f"{path}: [secrets] does not belong in this file; put it into the one {SECRETS_FILE} names.")
+    secrets = os.environ.get(SECRETS_FILE)
+    if secrets:
+        said["secrets"] = _read_secrets(Path(secrets))
+    try:
+        settings = Settings(**said)
+    except ValidationError as error:
+        raise WrongSetting(f"{path}: {_sentence(error)}") from None
+    for network in settings.matrix:
+        if network not in settings.networks:
+            raise WrongSetting(f"{path}: matrix.{network}: there is no network “{network}”.")
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WrongSetting(f"{path}: there is no such file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongSetting(f"{path}: this is not TOML: {error}.") from None
+
+
+def _read_secrets(path: Path) -> dict[str, Any]:
+    said = _read(path)
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise WrongSetting(f"{path}: other people can read this file; make it private with `chmod 600`.")
+    return said
+
+
+def _sentence(error: ValidationError) -> str:
+    """Turn the first complaint into one sentence. The value is left out: it may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            return f"{key}: there is no such setting."
+        case "missing" if key.startswith("secrets"):
+            key = "secrets.master_key" if key == "secrets" else key
+            return f"{key}: this secret is missing; set {PREFIX}{key.upper().replace('.', '__')}, or {SECRETS_FILE}."
+        case "missing":
+            return f"{key}: this setting is missing."
+        case _:
+            return f"{key}: {first['msg'].removeprefix('Value error, ')}."

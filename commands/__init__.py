@@ -1,0 +1,13 @@
+"""Everything a person can say to the bots, and what the bots say by themselves."""
+
+from commands.audit import audit
+from commands.core.feature import Feature
+from commands.digest import digest
+from commands.help import help_
+from commands.library import library
+from commands.members import me, roles
+from commands.office_hours import hours
+from commands.privacy import privacy
+
+FEATURES: tuple[Feature, ...] = (help_, me, hours, library, digest, roles, privacy, audit)
+"""Every feature, in the order in which help shows them."""

@@ -1,0 +1,39 @@
+"""The grammar that every feature is written in."""
+
+from commands.core.context import Context, JobContext
+from commands.core.feature import Command, Feature, Shown
+from commands.core.kinds import Choice, Kind, Unreadable, Whole, Words, YesOrNo, clean, one_of
+from commands.core.line import Call
+from commands.core.reply import Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
+from commands.core.text import Text, _, n_, plain
+
+__all__ = [
+    "Bars",
+    "Button",
+    "Call",
+    "Choice",
+    "Command",
+    "Context",
+    "Feature",
+    "Fields",
+    "File",
+    "JobContext",
+    "Kind",
+    "Picture",
+    "Quote",
+    "Reply",
+    "Shown",
+    "Source",
+    "Sources",
+    "Table",
+    "Text",
+    "Unreadable",
+    "Whole",
+    "Words",
+    "YesOrNo",
+    "_",
+    "clean",
+    "n_",
+    "one_of",
+    "plain",
+]

@@ -1,0 +1,437 @@
+"""The dispatcher: admits, reads, runs in one transaction, records and answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+from rapidfuzz import fuzz, process
+
+from commands.core.context import ROLE_NAMES, Context, JobContext
+from commands.core.feature import Command, Commands, Job, Param, Shown
+from commands.core.kinds import Choice, Unreadable, clean
+from commands.core.line import Call, Unparsed, read_values
+from commands.core.pace import Pace
+from commands.core.post import Envelope, Hub, subject_of
+from commands.core.reply import Button, Reply
+from commands.core.strings import Catalogues
+from commands.core.text import Text, Voice, _
+from knowledge.library import Library
+from storage import audit, codes, forms, inbox, leases, members, outbox
+from storage.members import Member, Role
+from storage.outbox import Lane
+from storage.refused import Refused
+from storage.store import Session, Store
+
+log = structlog.get_logger()
+
+STOP = frozenset({"stop", "стоп", "cancel", "скасувати", "отмена"})
+PRIVATE = "private"
+"""The room of every form that is filled in private: a person has one such place with each bot."""
+MOST_CHOICES = 9
+"""Suggestions listed with a question: as many as there are number keys to react with."""
+LONGEST_LINE = 8000
+"""Characters of a message that are read at all."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a platform heard: who said what, where. `key` is the platform's event id, answered once."""
+
+    platform: str
+    address: str
+    bot: str
+    network: str
+    room: str
+    private: bool
+    said: str
+    direct: bool = True
+    """True for what is certainly meant as a command: prefixed, or with a mention of the bot."""
+    locale: str | None = None
+    key: str | None = None
+    thread: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is to be said, to whom it is shown, and in which voice."""
+
+    reply: Reply
+    shown: Shown
+    voice: Voice
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A call that lacks something: what to ask next, from which choices, and what was wrong with the last answer."""
+
+    call: Call
+    param: Param
+    choices: tuple[Choice, ...] = ()
+    wrong: Text | None = None
+
+    def reply(self) -> Reply:
+        """Put the question, with its choices as buttons."""
+        blocks = [self.param.about] if self.wrong is None else [self.wrong, self.param.about]
+        stop = Call("stop")
+        if self.choices:
+            blocks.append(_("Answer with a number, or type it yourself; {stop} ends this.", stop=stop))
+        else:
+            example = self.param.kind.example
+            blocks.append(_("Type your answer, for example: {example}. {stop} ends this.", example=example, stop=stop))
+        return Reply(
+            *blocks,
+            actions=[
+                Button(each.label, self.call.also(**{self.param.name: each.value}), terse=True) for each in self.choices
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of one thing heard, before it is recorded."""
+
+    reply: Reply
+    shown: Shown = Shown.ACTOR
+    ask: Ask | None = None
+    """The question that is open now."""
+    done: bool = False
+    """The open question, if any, is answered or ended."""
+    gone: bool = False
+    """The person has just been erased."""
+
+
+class Dispatcher:
+    """Answers people and runs jobs: every platform and the clock speak to this object only."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        commands: Commands,
+        hub: Hub,
+        library: Library,
+        catalogues: Catalogues,
+        clock: Callable[[], datetime],
+        rng: random.Random,
+        pace: Pace | None = None,
+        owner: str = "one",
+    ) -> None:
+        self._store = store
+        self.commands = commands
+        self.hub = hub
+        self._library = library
+        self._catalogues = catalogues
+        self._clock = clock
+        self._rng = rng
+        self._pace = pace or Pace()
+        self._owner = owner
+
+    async def answer(self, heard: Heard) -> Said | None:
+        """Answer what was heard: exactly once for each `key`, in one transaction with all that it changes.
+
+        Returns None when there is nothing to say: it was answered before, or it was not meant for us.
+        """
+        try:
+            return await self._store.run(partial(self._converse, heard))
+        except Refused as refused:
+            # What the handler had written is rolled back; the refusal itself is recorded like any answer.
+            outcome = _Outcome(Reply(Text(refused.msgid, refused.values)))
+        except Unreadable as unreadable:
+            outcome = _Outcome(Reply(unreadable.text))
+        except Exception as error:
+            incident = codes.draw(self._rng, "E", 6)
+            log.error(  # noqa: TRY400 the log's own processor writes the trace, without the words in the message
+                "command failed",
+                incident=incident,
+                network=heard.network,
+                error=type(error).__name__,
+                exc_info=error,
+            )
+            outcome = _Outcome(
+                Reply(
+                    _(
+                        "Something went wrong on our side and nothing was changed. Tell your coordinator {code}.",
+                        code=incident,
+                    )
+                )
+            )
+        return await self._store.run(partial(self._record, heard, outcome))
+
+    async def run(self, job: Job) -> None:
+        """Run a job, unless another process holds its lease."""
+        await self._store.run(partial(self._sweep, job))
+
+    def _sweep(self, job: Job, session: Session) -> None:
+        now = self._clock()
+        if leases.take(session, f"job:{job.name}", self._owner, for_=job.period, now=now) is not None:
+            job.run(JobContext(session, now, self._rng, self.hub, self._library))
+
+    def _voice(self, member: Member) -> Voice:
+        return Voice(self._catalogues.speak(member.language), ZoneInfo(member.zone))
+
+    def _recognise(self, session: Session, heard: Heard, now: datetime) -> Member:
+        here = self.hub.networks[heard.network]
+        member = members.recognise(
+            session,
+            platform=heard.platform,
+            address=heard.address,
+            language=heard.locale if heard.locale in self._catalogues.languages else here.language,
+            zone=here.zone,
+            rng=self._rng,
+            now=now,
+        )
+        if self.hub.first_admin == f"{heard.platform}:{heard.address}":
+            members.grant(session, actor=None, member=member, network=heard.network, role=Role.ADMIN, now=now)
+        return member
+
+    def _converse(self, heard: Heard, session: Session) -> Said | None:
+        if heard.key is not None and inbox.is_done(session, heard.bot, heard.key):
+            return None
+        now = self._clock()
+        member = self._recognise(session, heard, now)
+        context = Context(
+            session,
+            now,
+            self._rng,
+            self.hub,
+            self._library,
+            actor=member,
+            roles=members.roles(session, member.id, heard.network),
+            network=heard.network,
+            private=heard.private,
+            voice=self._voice(member),
+            commands=self.commands,
+        )
+        outcome = self._act(context, heard)
+        if outcome is None:
+            if heard.key is not None:
+                inbox.done(session, heard.bot, heard.key, now)
+            return None
+        voice = context.voice if outcome.gone else self._voice(member)  # a command may have changed it
+        return self._keep(session, heard, outcome, context.actor_id, voice)
+
+    def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said:
+        member = self._recognise(session, heard, self._clock())
+        return self._keep(session, heard, outcome, member.id, self._voice(member))
+
+    def _keep(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, voice: Voice) -> Said:
+        """Record the answer: the open question, the inbox row and the outbox row, all in this transaction."""
+        now = self._clock()
+        personal = (heard.private or outcome.shown is Shown.ACTOR) and not outcome.gone
+        room = PRIVATE if personal else heard.room
+        lines = tuple(button.call.line() for button in outcome.reply.actions)
+        if outcome.ask is not None or lines:
+            forms.keep(
+                session,
+                member_id=person,
+                bot=heard.bot,
+                room=room,
+                call=outcome.ask.call.line() if outcome.ask else "",
+                asked=outcome.ask.param.name if outcome.ask else "",
+                choices=lines,
+                now=now,
+            )
+        elif outcome.done and not outcome.gone:
+            forms.stop(session, member_id=person, bot=heard.bot, room=room)
+        if heard.key is not None:
+            inbox.done(session, heard.bot, heard.key, now)
+            outbox.put(
+                session,
+                key=f"reply:{heard.bot}:{heard.key}",
+                sender=heard.bot,
+                owner=subject_of(heard.network) if outcome.gone else person,
+                payload=Envelope(
+                    outcome.reply,
+                    language=voice.language,
+                    zone=voice.zone.key,
+                    reply_to=None if personal else heard.key,
+                    thread=None if personal else heard.thread,
+                    asked=(heard.room, heard.key) if personal and not heard.private else None,
+                    dm=heard.room if heard.private else None,
+                ).pack(),
+                member_id=person if personal else None,
+                place=None if personal else heard.room,
+                lane=Lane.REPLY,
+                due_at=now,
+                now=now,
+            )
+        return Said(outcome.reply, outcome.shown, voice)
+
+    def _act(self, context: Context, heard: Heard) -> _Outcome | None:
+        line = heard.said.strip()
+        form = forms.current(
+            context.session,
+            member_id=context.actor.id,
+            bot=heard.bot,
+            room=PRIVATE if heard.private else heard.room,
+        )
+        if form is None and not heard.direct and not heard.private:
+            return None
+        wait = self._pace.wait(context.actor.id, context.now)
+        if wait is not None:
+            return _Outcome(Reply(_("That was very fast. Please wait {wait} and go on.", wait=wait)))
+        if len(line) > LONGEST_LINE:
+            return _Outcome(
+                Reply(
+                    _(
+                        "That is {n} characters long; {most} is the most I can take.",
+                        n=len(line),
+                        most=LONGEST_LINE,
+                    )
+                )
+            )
+        if line.casefold() in STOP:
+            done = _("Stopped. Nothing was changed.") if form else _("There is nothing to stop.")
+            return _Outcome(Reply(done), done=True)
+        if form is not None:
+            if line.isdecimal() and 1 <= int(line[:4]) <= len(form.choices):
+                return self._follow(context, form.choices[int(line) - 1])
+            if form.asked and not heard.direct:
+                return self._continue(context, form.call, form.asked, line)
+        return self._follow(context, line)
+
+    def _continue(self, context: Context, call: str, asked: str, answer: str) -> _Outcome:
+        """Take a bare line as the answer to the open question; a command that is no fitting answer is a command."""
+        command, rest = self._find(call) or (None, "")
+        if command is None or asked not in command.params:
+            return self._follow(context, answer)
+        so_far = read_values(command, rest)
+        kind = command.params[asked].kind
+        if not kind.prose and self._find(answer) is not None:
+            try:
+                kind.read(context, answer)
+            except (Unreadable, Refused):
+                return self._follow(context, answer)
+        return self._run(context, command, so_far.also(**{asked: answer}), done=True)
+
+    def _find(self, line: str) -> tuple[Command[...], str] | None:
+        """Find the command that a line begins with, and the rest of the line."""
+        words = line.split(maxsplit=3)
+        for count in (2, 1):
+            path = " ".join(words[:count]).casefold()
+            command = self.commands.by_path.get(path)
+            if command is not None and len(words) >= count:
+                rest = line.split(maxsplit=count)[count:]
+                return command, rest[0] if rest else ""
+        return None
+
+    def _follow(self, context: Context, line: str) -> _Outcome:
+        found = self._find(line)
+        if found is None:
+            return self._unknown(context, line)
+        command, rest = found
+        try:
+            call = read_values(command, rest)
+        except Unparsed as unparsed:
+            return _Outcome(
+                Reply(
+                    _("I do not know what to do with “{extra}”.", extra=clean(unparsed.extra[:100])),
+                    *usage(command),
+                )
+            )
+        return self._run(context, command, call)
+
+    def _run(self, context: Context, command: Command[...], call: Call, *, done: bool = False) -> _Outcome:
+        if command.path.split()[0] in self.hub.networks[context.network].off:
+            return _Outcome(Reply(_("This is not switched on in this network.")))
+        if not context.may(command.allow):
+            return _Outcome(Reply(_("Only the role “{role}” may do that here.", role=ROLE_NAMES[command.allow])))
+        values = self._read(context, command, call)
+        if isinstance(values, Ask):
+            return _Outcome(values.reply(), command.shown, ask=values)
+        if command.confirm is not None and not values.pop("sure"):
+            return _Outcome(Reply(_("Nothing was changed.")), done=True)
+        reply = command.handler(context, **values)
+        if command.audited:
+            audit.append(
+                context.session,
+                at=context.now,
+                network=context.network,
+                actor=context.actor.id,
+                action=command.path,
+                subject=context.subject,
+            )
+        return _Outcome(reply, command.shown, done=done, gone=context.gone)
+
+    def _read(self, context: Context, command: Command[...], call: Call) -> dict[str, object] | Ask:
+        """Read every value through its Kind, or say what to ask for."""
+        values: dict[str, object] = {}
+        for name, param in command.params.items():
+            typed = call.given.get(name)
+            if typed is None:
+                if param.required:
+                    return Ask(call, param, _suggested(context, param, ""))
+                continue
+            try:
+                values[name] = param.kind.read(context, typed)
+            except Unreadable as unreadable:
+                rest = Call(call.path, {key: value for key, value in call.given.items() if key != name})
+                return Ask(rest, param, _suggested(context, param, typed), wrong=unreadable.text)
+        return values
+
+    def _unknown(self, context: Context, line: str) -> _Outcome:
+        words = clean(line[:100]).casefold().split()
+        typed = " ".join(words[:2])
+        help_call = Call("help")
+        if not words:
+            return _Outcome(Reply(_("Hello. {help} shows what I can do for you.", help=help_call)))
+        if any(words[0] == feature.name for feature in self.commands.features):
+            return self._follow(context, Call("help", {"command": words[0]}).line())
+        known = [path for path, command in self.commands.by_path.items() if context.may(command.allow)]
+        near: list[str] = []
+        for guess in (typed, words[0], on_latin_keys(typed), on_latin_keys(words[0])):
+            near += [
+                path for path, _score, _i in process.extract(guess, known, scorer=fuzz.ratio, score_cutoff=70, limit=3)
+            ]
+        near = list(dict.fromkeys(near))[:3]
+        if not near:
+            return _Outcome(
+                Reply(
+                    _(
+                        "I do not know “{typed}”. {help} shows what I can do for you.",
+                        typed=typed,
+                        help=help_call,
+                    )
+                )
+            )
+        best = self.commands.by_path[near[0]]
+        return _Outcome(
+            Reply(
+                _("I do not know “{typed}”. Did you mean {call}?", typed=typed, call=Call(near[0])),
+                *usage(best),
+                actions=[Button(self.commands.by_path[path].about, Call(path)) for path in near],
+            )
+        )
+
+
+def usage(command: Command[...]) -> tuple[Text, ...]:
+    """Say how a command is typed, with an example."""
+    return (
+        _("Usage: {usage}", usage=Call(command.usage())),
+        _("Example: {example}", example=command.example()),
+    )
+
+
+def _suggested(context: Context, param: Param, typed: str) -> tuple[Choice, ...]:
+    if param.kind.suggest is None:
+        return ()
+    return tuple(param.kind.suggest(context, typed) or param.kind.suggest(context, ""))[:MOST_CHOICES]
+
+
+CYRILLIC_KEYS = str.maketrans(
+    "йцукенгшщзхїъфівапролджєэячсмитьбюыё",
+    "qwertyuiop[]]asdfghjkl;''zxcvbnm,.s`",
+)
+"""The same keys on a Ukrainian or Russian keyboard and on a Latin one."""
+
+
+def on_latin_keys(typed: str) -> str:
+    """Return what the same keys would have written on a Latin keyboard: `рудз` is `help`."""
+    return typed.translate(CYRILLIC_KEYS)

@@ -1,0 +1,131 @@
+"""Post: what is said to somebody else, or later. It leaves through the outbox, after the commit."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from commands.core.reply import Reply, pack, unpack
+from knowledge.library import Library
+from storage import members, outbox, places
+from storage.members import Member
+from storage.outbox import Lane
+from storage.store import Session
+
+
+@dataclass(frozen=True)
+class Network:
+    """One thematic network: its key in every table, its name, and how its rooms are spoken to."""
+
+    key: str
+    name: str
+    language: str = "en"
+    zone: str = "UTC"
+    off: frozenset[str] = frozenset()
+    """Features that are switched off here."""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """What the commands know of this installation."""
+
+    networks: Mapping[str, Network]
+    platforms: tuple[str, ...] = ()
+    """Where the bots are, the platform first where people are best reached."""
+    first_admin: str | None = None
+    """The account that is admin from its first word on, as `platform:address`."""
+
+
+def subject_of(network: str) -> UUID:
+    """Return whose key seals what is said in a network's own rooms."""
+    return uuid5(NAMESPACE_OID, f"impacthub:{network}")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A reply on its way: what it answers, in whose language, and whether it should ring."""
+
+    reply: Reply
+    language: str | None = None
+    zone: str | None = None
+    reply_to: str | None = None
+    thread: str | None = None
+    asked: tuple[str, str] | None = None
+    """The room and the event of a question whose answer is private: the question gets a mark."""
+    dm: str | None = None
+    """The private room where it was asked."""
+    mention: bool = False
+
+    def pack(self) -> str:
+        """Write the envelope as JSON, for the outbox."""
+        return json.dumps({**vars(self), "reply": pack(self.reply)}, ensure_ascii=False)
+
+    @classmethod
+    def unpack(cls, packed: str) -> Envelope:
+        """Read a packed envelope."""
+        inside = json.loads(packed)
+        asked = inside["asked"]
+        return cls(**{**inside, "reply": unpack(inside["reply"]), "asked": tuple(asked) if asked else None})
+
+
+@dataclass
+class Post:
+    """What commands and jobs share: one transaction, one instant, and the way to tell somebody something."""
+
+    session: Session
+    now: datetime
+    rng: random.Random = field(repr=False)
+    hub: Hub = field(repr=False)
+    library: Library = field(repr=False)
+
+    def tell(
+        self,
+        to: Member,
+        reply: Reply,
+        *,
+        network: str,
+        key: str,
+        lane: Lane = Lane.ALERT,
+        until: datetime | None = None,
+    ) -> None:
+        """Tell a person something in private, once for each `key`; it is dropped when `until` has passed.
+
+        It reaches them on the platform that they prefer, after the commit and outside their quiet hours.
+        """
+        ways = members.reach(self.session, to.id, network, self.hub.platforms)
+        if not ways:
+            return
+        outbox.put(
+            self.session,
+            key=key,
+            sender=ways[0].sender,
+            owner=to.id,
+            payload=Envelope(reply, mention=True).pack(),
+            member_id=to.id,
+            lane=lane,
+            due_at=self.now,
+            expires_at=until,
+            now=self.now,
+        )
+
+    def announce(self, reply: Reply, *, network: str, purpose: places.Purpose, key: str) -> int:
+        """Say something in a network's rooms of one purpose, on every platform; return in how many rooms."""
+        rooms = places.of(self.session, network=network, purpose=purpose)
+        here = self.hub.networks[network]
+        for room in rooms:
+            outbox.put(
+                self.session,
+                key=f"{key}:{room.bot}",
+                sender=room.bot,
+                owner=subject_of(network),
+                payload=Envelope(reply, language=here.language, zone=here.zone).pack(),
+                place=room.address,
+                lane=Lane.DIGEST,
+                due_at=self.now,
+                now=self.now,
+            )
+        return len(rooms)

@@ -1,0 +1,159 @@
+"""The weekly digest for coordinators: counts and what needs a decision, nothing that identifies anybody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+
+from commands.core import (
+    Bars,
+    Context,
+    Feature,
+    Fields,
+    JobContext,
+    Kind,
+    Picture,
+    Reply,
+    Text,
+    _,
+    clean,
+    n_,
+    plain,
+)
+from commands.core.post import Post
+from commands.core.when import read_schedule
+from storage import digests, office_hours
+from storage.members import Role
+from storage.places import Purpose
+from storage.recurrence import Schedule
+
+digest = Feature("digest", _("The coordinators' digest"))
+
+FEW = 3
+"""Counts below this are shown as “< 3”: one booking in a week may be one person that everybody knows."""
+
+USUAL = "Mon 09:00"
+"""When a digest comes until a coordinator chooses otherwise."""
+
+When = Annotated[
+    Schedule,
+    Kind(
+        name=_("a schedule"),
+        read=lambda _ctx, typed: read_schedule(clean(typed)),
+        show=lambda schedule: schedule.show(),
+        prose=True,
+        example="Mon 09:00",
+    ),
+]
+
+
+@digest.command(allow=Role.COORDINATOR, audited=True)
+def now(ctx: Context) -> Reply:
+    """Send this network's digest to the coordinators' room now."""
+    rooms = ctx.announce(
+        write(ctx, ctx.network),
+        network=ctx.network,
+        purpose=Purpose.COORDINATORS,
+        key=f"digest:{ctx.network}:{ctx.now.isoformat()}",
+    )
+    if not rooms:
+        return Reply(
+            _(
+                "There is no coordinators' room yet; {preview} shows the digest to you.",
+                preview=preview.bare(),
+            )
+        )
+    return Reply(_("The digest is on its way to the coordinators' room."))
+
+
+@digest.command(allow=Role.COORDINATOR)
+def preview(ctx: Context) -> Reply:
+    """Show this network's digest to you alone."""
+    return write(ctx, ctx.network)
+
+
+@digest.command(allow=Role.COORDINATOR, audited=True)
+def schedule(ctx: Context, cron: When) -> Reply:
+    """Choose when the digest goes to the coordinators' room.
+
+    cron: When, in your zone? A day and a time.
+    """
+    digests.schedule(ctx.session, network=ctx.network, when=cron.show(), zone=ctx.voice.zone.key, now=ctx.now)
+    following = cron.after(ctx.now, ctx.voice.zone)
+    return Reply(_("The digest comes {schedule}; the next one on {moment}.", schedule=cron.show(), moment=following.at))
+
+
+@digest.every(timedelta(minutes=1))
+def send(ctx: JobContext) -> None:
+    """Send the digests that are due: each occurrence once, the latest one also after a long downtime."""
+    for network in ctx.hub.networks.values():
+        if digests.scheduled(ctx.session, network.key) is None:
+            digests.schedule(ctx.session, network=network.key, when=USUAL, zone=network.zone, now=ctx.now)
+    for issue in digests.due(ctx.session, ctx.now):
+        if issue.network not in ctx.hub.networks or "digest" in ctx.hub.networks[issue.network].off:
+            continue
+        digests.mark(ctx.session, network=issue.network, key=issue.key, now=ctx.now)
+        ctx.announce(write(ctx, issue.network), network=issue.network, purpose=Purpose.COORDINATORS, key=issue.key)
+
+
+def write(ctx: Post, network: str) -> Reply:
+    """Write the digest of the week that ends now."""
+    week = office_hours.week(ctx.session, network=network, since=ctx.now - timedelta(days=7), now=ctx.now)
+    decisions = list(_decisions(week))
+    counts = (
+        (_("Booked"), week.booked),
+        (_("Held"), week.held),
+        (_("Missed"), week.missed),
+        (_("Cancelled"), week.cancelled),
+    )
+    return Reply(
+        _(
+            "Digest of {network}, the week to {day}",
+            network=ctx.hub.networks[network].name,
+            day=ctx.now.date(),
+        ),
+        *([_("This needs a decision:"), *decisions] if decisions else [_("Nothing needs a decision.")]),
+        Fields(
+            (
+                *((name, _count(n)) for name, n in counts),
+                (_("Offers"), plain(str(week.offers))),
+                (_("Open slots in the next 14 days"), plain(str(week.open_slots))),
+            )
+        ),
+        Picture(
+            Bars(
+                _("Office hours this week"),
+                tuple((name, n if n == 0 or n >= FEW else None) for name, n in counts),
+            ),
+            alt=_(
+                "A bar chart of this week's office hours: {counts}.",
+                counts=[_("{name} {count}", name=name, count=_count(n)) for name, n in counts],
+            ),
+            name="digest.png",
+        ),
+        page="digest.html",
+    )
+
+
+def _decisions(week: office_hours.Week) -> list[Text]:
+    found = []
+    if 0 < week.waiting < FEW:
+        found.append(_("• A few bookings have waited for their mentor's yes for more than a day. Ask the mentors."))
+    elif week.waiting:
+        found.append(
+            n_(
+                "• {n} booking has waited for its mentor's yes for more than a day. Ask the mentors.",
+                "• {n} bookings have waited for their mentor's yes for more than a day. Ask the mentors.",
+                week.waiting,
+            )
+        )
+    if not week.offers:
+        found.append(_("• No mentor offers office hours. Invite one."))
+    elif not week.open_slots:
+        found.append(_("• Every slot of the next 14 days is taken. Ask mentors for more hours."))
+    return found
+
+
+def _count(n: int) -> Text:
+    return plain("< 3" if 0 < n < FEW else str(n))

@@ -1,0 +1,79 @@
+"""What a person may do here, in their language."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from commands.core import Context, Feature, Fields, Reply, Unreadable, _
+from commands.core.context import ROLE_NAMES
+from commands.core.dispatch import usage
+from commands.core.feature import Command
+from commands.core.kinds import Choice, Kind, clean
+from commands.core.line import Call
+from commands.core.text import Text, plain
+
+help_ = Feature("help", _("What I can do for you"))
+
+
+def _read(ctx: Context, typed: str) -> str:
+    path = " ".join(clean(typed).casefold().split())
+    if path in ctx.commands.by_path:
+        return ctx.commands.by_path[path].path
+    if any(path == feature.name for feature in ctx.commands.features):
+        return path
+    raise Unreadable("There is no command “{typed}”.", typed=path[:60])
+
+
+def _suggest(ctx: Context, typed: str) -> list[Choice]:
+    return [
+        Choice(command.path, command.about)
+        for command in ctx.commands
+        if ctx.may(command.allow) and command.path.startswith(typed)
+    ]
+
+
+CommandPath = Annotated[str, Kind(name=_("a command"), read=_read, show=str, suggest=_suggest, example="hours book")]
+
+
+@help_.command("help")
+def help_me(ctx: Context, command: CommandPath | None = None) -> Reply:
+    """Show what you may do here.
+
+    command: Which command?
+    """
+    if command is None:
+        return _everything(ctx)
+    if command in ctx.commands.by_path:
+        return _one(ctx, ctx.commands.by_path[command])
+    feature = next(each for each in ctx.commands.features if each.name == command)
+    return Reply(feature.about, Fields(_listed(ctx, feature)))
+
+
+def _everything(ctx: Context) -> Reply:
+    blocks: list[Text | Fields] = [
+        _(
+            "You are {handle} here: {roles}. In private I need no sign before a command.",
+            handle=ctx.actor.handle,
+            roles=[ROLE_NAMES[role] for role in sorted(ctx.roles)],
+        )
+    ]
+    for feature in ctx.commands.features:
+        if listed := _listed(ctx, feature):
+            blocks += [feature.about, Fields(listed)]
+    blocks.append(_("More on one of them: {help}", help=Call("help", {"command": "hours book"})))
+    return Reply(*blocks)
+
+
+def _listed(ctx: Context, feature: Feature) -> tuple[tuple[Text, Text], ...]:
+    return tuple(
+        (Text("{call}", {"call": Call(command.usage())}), command.about)
+        for command in feature.commands
+        if ctx.may(command.allow)
+    )
+
+
+def _one(ctx: Context, command: Command[...]) -> Reply:
+    if not ctx.may(command.allow):
+        return Reply(_("Only the role “{role}” may do that here.", role=ROLE_NAMES[command.allow]))
+    params = tuple((plain(param.name), param.about) for param in command.params.values())
+    return Reply(command.about, *usage(command), *([Fields(params)] if params else []))

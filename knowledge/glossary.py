@@ -1,0 +1,176 @@
+"""The glossary: one meaning in many languages, and its phrases found in a text whatever their endings.
+
+Two kinds of files lie in its folder. Terms are shown to people. The field lexicon (lexicon.jsonl) is not:
+it holds everyday words of this work, written for this project, so that a question in one language finds
+texts in another. Every language in which no native speaker has read a row yet is named in the row itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from rapidfuzz import fuzz, process
+
+from knowledge.schema import LANGUAGES, Entry, Term, Words, read_rows
+from knowledge.words import LITTLE_WORDS, beginning, stem, words
+
+LONGEST_WORD, MOST_WORDS = 100, 20
+"""Characters, and folded words in them, that are read of what is looked up: more than any term has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of words that means something: `start` up to `end`, and the meanings it may have."""
+
+    start: int
+    end: int
+    meanings: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """One way to say a term: as folded text, as stems, and whose it is."""
+
+    text: str
+    stems: tuple[str, ...]
+    term: int
+
+
+class Glossary:
+    """Terms and the field lexicon, read once and never changed."""
+
+    def __init__(self, terms: Sequence[Term], lexicon: Sequence[Entry] = ()) -> None:
+        self.terms = tuple(terms)
+        self.places = {entry.place: _meaning(entry) for entry in lexicon if entry.place}
+        """The meaning of each place that the lexicon knows, by its code."""
+        self._lexicon = {_meaning(entry): entry for entry in lexicon}
+        self._english: dict[str, frozenset[str]] = {}
+        self._phrases: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+        self._blunt: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+        for row in (*terms, *lexicon):
+            self._learn(row)
+        self._longest = max(map(len, self._phrases), default=1)
+        self._spellings = tuple(
+            _Spelling(" ".join(said), tuple(map(stem, said)), number)
+            for number, term in enumerate(self.terms)
+            for language in LANGUAGES
+            for said in _variants(term, language)
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read every file of terms in the folder, and lexicon.jsonl if there is one."""
+        lexicon = folder / "lexicon.jsonl"
+        terms = read_rows(sorted(set(folder.glob("*.jsonl")) - {lexicon}), Term)
+        return cls(terms, read_rows([lexicon], Entry) if lexicon.exists() else ())
+
+    def spans(self, said: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
+        """Yield every phrase among these folded words, the short ones inside long ones too.
+
+        A phrase is known by the stems of its words. Bluntly, their first letters do as well: that lets an
+        ending pass which no stemmer knows, and is meant for questions, not for documents.
+        """
+        stems = [stem(word) for word in said]
+        for start in range(len(said)):
+            for end in range(start + 1, min(start + self._longest, len(said)) + 1):
+                meanings = self._phrases.get(tuple(stems[start:end]))
+                if meanings is None and bluntly:
+                    meanings = self._blunt.get(_bluntly(said[start:end]))
+                if meanings:
+                    yield Span(start, end, frozenset(meanings))
+
+    def places_in(self, text: str) -> list[str]:
+        """Return the codes of the places that a text names, in the order in which it names them."""
+        codes = {meaning: code for code, meaning in self.places.items()}
+        spans = self.spans(words(text[:LONGEST_WORD])[:MOST_WORDS], bluntly=True)
+        return [codes[meaning] for span in spans for meaning in sorted(span.meanings) if meaning in codes]
+
+    def english(self, meaning: str) -> frozenset[str]:
+        """Return the stems of the English words for a meaning."""
+        return self._english.get(meaning, frozenset())
+
+    def look_up(self, word: str, *, network: str | None = None, limit: int = 5) -> list[Term]:
+        """Return the terms that a word or phrase of any language may mean, the likeliest first.
+
+        Case, endings, ё or е, apostrophes and small typos do not matter. A term said exactly like this comes
+        first, then one with another ending, then one that contains the words; if there is none, one that
+        begins alike or that the field lexicon leads to; at last one that is only spelt alike. Among equals
+        the network's own come first. No such term: an empty list.
+        """
+        asked = words(word[:LONGEST_WORD])[:MOST_WORDS]
+        if not asked:
+            return []
+        likeness = self._said(asked) or self._meant(asked) or self._spelt(" ".join(asked))
+        ranked = sorted(
+            likeness, key=lambda number: (-likeness[number], self.terms[number].network != network, number)
+        )
+        return [self.terms[number] for number in ranked[: max(limit, 0)]]
+
+    def _said(self, asked: Sequence[str]) -> dict[int, float]:
+        typed, stems = " ".join(asked), tuple(map(stem, asked))
+        found: dict[int, float] = {}
+        for spelling in self._spellings:
+            if typed == spelling.text:
+                likeness = 1.0
+            elif stems == spelling.stems:
+                likeness = 0.95
+            elif set(stems) <= set(spelling.stems):
+                likeness = 0.5 + 0.4 * len(stems) / len(spelling.stems)
+            elif len(typed) >= 4 and spelling.text.startswith(typed):
+                likeness = 0.5 + 0.3 * len(typed) / len(spelling.text)
+            else:
+                continue
+            found[spelling.term] = max(found.get(spelling.term, 0.0), likeness)
+        return found
+
+    def _meant(self, asked: Sequence[str]) -> dict[int, float]:
+        whole = (span for span in self.spans(asked, bluntly=True) if span.end - span.start == len(asked))
+        meanings = {meaning for span in whole for meaning in span.meanings}
+        english = {
+            tuple(map(stem, words(way)))
+            for meaning in meanings & self._lexicon.keys()
+            for way in self._lexicon[meaning].ways("en")
+        }
+        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.stems in english}
+        return found | {number: 0.6 for number, term in enumerate(self.terms) if _meaning(term) in meanings}
+
+    def _spelt(self, typed: str) -> dict[int, float]:
+        texts = [spelling.text for spelling in self._spellings]
+        found: dict[int, float] = {}
+        for _, score, place in process.extract(typed, texts, scorer=fuzz.ratio, score_cutoff=78, limit=20):
+            found.setdefault(self._spellings[place].term, score / 200)
+        return found
+
+    def _learn(self, row: Words) -> None:
+        meaning = _meaning(row)
+        self._english[meaning] = frozenset(
+            stem(word) for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS
+        )
+        for language in LANGUAGES:
+            for said in _variants(row, language):
+                self._phrases[tuple(map(stem, said))].add(meaning)
+                self._blunt[_bluntly(said)].add(meaning)
+
+
+def _meaning(row: Words) -> str:
+    return f"#{row.key}"
+
+
+def _bluntly(phrase: Sequence[str]) -> tuple[str, ...]:
+    # Several words vouch for one another, so less is asked of each.
+    letters = 4 if len(phrase) > 1 else 5
+    return tuple(beginning(word, letters) or stem(word) for word in phrase)
+
+
+def _variants(row: Words, language: str) -> Iterator[list[str]]:
+    """Yield the words of each way to say it: whole, without its brackets, and an abbreviation in brackets."""
+    for way in row.ways(language):
+        outside, bracket, rest = way.partition("(")
+        inside, _, after = rest.partition(")")
+        yield words(way)
+        if bracket:
+            yield words(outside + after)
+        if inside.isupper():
+            yield words(inside)

@@ -1,0 +1,170 @@
+"""How a text becomes the words that are compared: one spelling, one stem, whole numbers.
+
+Everything here is pure and works on any Unicode text. Documents, the glossary and questions are all read this
+way; that is what makes them meet.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+import snowballstemmer
+
+_DROPPED = dict.fromkeys(map(ord, "'’ʼ‘`´′\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+_ONE_SPELLING = str.maketrans(
+    {"ё": "е", "ı": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "–": "-"}
+)
+_ACCENTED_LATIN = re.compile(r"([a-z])[\u0300-\u036f]+")
+_WORD = re.compile(r"[^\W_]+")
+# Possessive, and only from the start of a word: a question of one endless word must not cost its square.
+_JOINED = re.compile(r"(?<![^\W_])[^\W_]++(?:[-./:]++[^\W_]++|\([^\W_]{1,3}\))++")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
+_ARMENIAN = re.compile(r"[\u0530-\u058f]")
+_DIGIT = re.compile(r"\d")
+_LOOKALIKES = str.maketrans("авсеіікмортхуѕј", "abceiikmoptxysj")
+
+# Snowball has no Ukrainian. Its endings are said in Russian first; then one stemmer serves both languages,
+# and their many common words (юрисдикції, юрисдикции) meet. Longest ending first.
+_UKRAINIAN_ENDINGS = tuple(
+    (re.compile(rf"(?<=\w\w){ending}$"), russian)
+    for ending, russian in (
+        ("([нт])[нт]ями", r"\1иями"),
+        ("([нт])[нт]ях", r"\1иях"),
+        ("([нт])[нт]ям", r"\1ием"),
+        ("([нт])[нт]я", r"\1ие"),
+        ("([нт])[нт]ю", r"\1ию"),
+        ("([нт])[нт]і", r"\1ии"),
+        ("([ауеє])нь", r"\1ний"),
+        ("ість", "ость"),
+        ("істю", "остью"),
+        ("(?:ові|еві|єві)", "у"),
+        ("(?:ією|єю)", "ией"),
+        ("(?:ів|їв)", "ов"),
+        ("ьої", "ей"),
+        ("ої", "ой"),
+        ("ії", "ии"),
+    )
+)
+# One alphabet for the East Slavic languages: Russian ы sounds and bends like Ukrainian и, э like е.
+_ONE_ALPHABET = str.maketrans("іїєґыэўъ", "ииегиевь")
+
+LITTLE_WORDS = frozenset(
+    """
+    a about after all an and any are as at be before between by can could did do does for from had has have
+    how i if in into is it its may my no not of on or our should so than that the their them there these
+    they this to under was we were what when where which who whom why will with without would you your
+
+    а без бы был была были было быть в во вот все всех вы где да для до если есть еще же за и из или им их к
+    как какая какие какой каких когда ко которые который кто ли меня между мне можно мой мы на над надо не
+    нет ни них но нужно о об он она они от по под после при про против с свои свой со так также
+    такое там то того тоже только тот ту ты у уже чем через что чтобы эта эти это я
+
+    або аби але більше був була були було бути від він вона вони все всі де для до з зі за із й його її їх і
+    ким коли крім ми мій можна має мати на над нам нас не немає ні ніж однак після перед під по при про
+    проти та так також такий те ти тільки то у хто це цей ця чи чим чому через що щоб щодо як яка які який
+
+    супраць аб для па і ў   de din la pe și si un una
+    """.split()  # noqa: SIM905 - a list of quotes would hide the words
+)
+"""Words of en, ru, uk (and a few of be and ro) that say how a question is asked, not what it is about."""
+
+
+def fold(text: str) -> str:
+    """Return a text in one spelling: NFKC, lower case, ё as е, no apostrophes, no accents on Latin."""
+    plain = unicodedata.normalize("NFKC", text.translate(_DROPPED)).casefold()
+    bare = _ACCENTED_LATIN.sub(r"\1", unicodedata.normalize("NFD", plain))
+    return unicodedata.normalize("NFC", bare).translate(_ONE_SPELLING).translate(_DROPPED)
+
+
+def words(text: str) -> list[str]:
+    """Return the folded words of a text in their order; a word is a run of letters and digits."""
+    return [_plain_number(word) for word in _WORD.findall(fold(text))]
+
+
+def numbers(text: str) -> list[str]:
+    """Return article, case and application numbers in one piece: "7031(c)", "55723/00", "4012-ix"."""
+    return [_plain_number(found) for found in _JOINED.findall(fold(text)) if _DIGIT.search(found)]
+
+
+@lru_cache(maxsize=1 << 14)
+def stem(word: str) -> str:
+    """Return what a folded word shares with its other forms; a number is left alone."""
+    if _DIGIT.search(word):
+        return word
+    # A stemmer keeps its place inside itself, so each word gets one of its own: searches may run in any
+    # thread.
+    if _CYRILLIC.search(word):
+        return str(snowballstemmer.stemmer("russian").stemWord(_east_slavic(word)))
+    if _ARMENIAN.search(word):
+        return str(snowballstemmer.stemmer("armenian").stemWord(word))
+    return str(snowballstemmer.stemmer("english").stemWord(word)) if word.isascii() else word
+
+
+def beginning(word: str, letters: int = 5) -> str | None:
+    """Return "~" and the word's first letters, a blunter stem; None for a number or a shorter word."""
+    if len(word) < letters or _DIGIT.search(word):
+        return None
+    return "~" + word.translate(_ONE_ALPHABET)[:letters]
+
+
+def sound(word: str) -> str:
+    """Return a Latin spelling in which the usual transliterations of a name meet (Гаравский, Harauski)."""
+    latin = "".join(_LATIN.get(letter, letter) for letter in word.translate(_ONE_ALPHABET))
+    for written, heard in _HEARD:
+        latin = latin.replace(written, heard)
+    return re.sub(r"(.)\1+", r"\1", latin)
+
+
+_LATIN = {
+    "ж": "zh",
+    "х": "kh",
+    "ц": "ts",
+    "ч": "ch",
+    "ш": "sh",
+    "щ": "shch",
+    "ь": "",
+    "ю": "yu",
+    "я": "ya",
+} | dict(zip("абвгдезийклмнопрстуф", "abvgdeziiklmnoprstuf", strict=True))
+# Written so > heard so; the order matters.
+_HEARD = tuple(
+    re.findall(
+        r"(\w+)>(\w+)",
+        "kh>h shch>s sch>s sh>s zh>z ch>c ts>c tz>c ph>f th>t x>ks w>v au>av eu>ev y>i j>i q>k h>g ie>e ii>i",
+    )
+)
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text after its sentences, not after "art.", "No.", "v." or an initial."""
+    return list(_sentences(text))
+
+
+_STOP = re.compile(r"[.!?][\"”»)]?\s+(?=[\"“«(]?[^\W\d_a-z])")
+_ABBREVIATION = re.compile(
+    r"\b(?:arts?|nos?|v|vs|cf|paras?|ch|sec|ss?|vol|co|st|e\.g|i\.e|al|[A-Z])\.$", re.IGNORECASE
+)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
+    for stop in _STOP.finditer(text):
+        if not _ABBREVIATION.search(text[start : stop.start() + 1]):
+            yield text[start : stop.end()].strip()
+            start = stop.end()
+    if rest := text[start:].strip():
+        yield rest
+
+
+def _plain_number(word: str) -> str:
+    # "IX" is typed with Cyrillic letters as often as with Latin ones; they look alike and mean the same.
+    return word.translate(_LOOKALIKES) if _DIGIT.search(word) else word
+
+
+def _east_slavic(word: str) -> str:
+    for ending, russian in _UKRAINIAN_ENDINGS:
+        said, changed = ending.subn(russian, word)
+        if changed:
+            return said.translate(_ONE_ALPHABET)
+    return word.translate(_ONE_ALPHABET)

@@ -1,0 +1,59 @@
+"""Short codes that people read aloud and type: "B-7K3FQ".
+
+Crockford's base 32 (no I, L, O, U), and one check character more, so that a slip of the finger becomes
+"unknown code" and never somebody else's booking. The check is a parity over GF(32): it notices every single
+wrong character and every pair that changed places. The prefix is part of it, so that a case's code is no
+booking's.
+"""
+
+import random
+from typing import Final
+
+ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+_VALUE: Final = {character: value for value, character in enumerate(ALPHABET)}
+# What people type for something else that looks the same, from a Latin or from a Cyrillic keyboard.
+_LOOKALIKE: Final = str.maketrans("OILUАВЕЗКМНОРСТХУІ", "011VABE3KMH0PCTXY1")
+_POLYNOMIAL: Final = 0b100101  # x^5 + x^2 + 1 is primitive: its powers of x differ for 31 positions
+
+
+def draw(rng: random.Random, prefix: str, length: int = 5) -> str:
+    """Draw a new code such as "B-7K3FQ".
+
+    Args:
+        rng: where chance comes from; the system's in production, seeded in tests.
+        prefix: one or two Latin capitals that tell what the code names.
+        length: how many characters follow the dash, the check character included. Five give a million
+            codes: whoever stores one still needs a unique column.
+    """
+    while True:
+        body = "".join(rng.choice(ALPHABET) for _ in range(length - 1))
+        body += _check(prefix, body)
+        if not body.startswith(prefix.translate(_LOOKALIKE)):  # or nobody could leave the prefix out
+            return f"{prefix}-{body}"
+
+
+def read(text: str, prefix: str) -> str | None:
+    """Read a typed code, forgiving case, spaces, dashes, a missing prefix and look-alikes (O for 0, В for B).
+
+    Returns:
+        The code exactly as `draw` wrote it, or None when it is not one of this prefix.
+    """
+    typed = "".join(filter(str.isalnum, text)).upper().translate(_LOOKALIKE)
+    body = typed.removeprefix(prefix.translate(_LOOKALIKE))
+    if len(body) > 1 and _VALUE.keys() >= set(body) and _check(prefix, body[:-1]) == body[-1]:
+        return f"{prefix}-{body}"
+    return None
+
+
+def _check(prefix: str, body: str) -> str:
+    """The character that makes prefix and body add up to zero."""
+    total = 0
+    for value in [*(ord(letter) % 32 for letter in prefix), *(_VALUE[character] for character in body)]:
+        total = _times_x(total) ^ value
+    return ALPHABET[_times_x(total)]
+
+
+def _times_x(element: int) -> int:
+    doubled = element << 1
+    return doubled ^ _POLYNOMIAL if doubled & 32 else doubled

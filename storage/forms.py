@@ -1,0 +1,112 @@
+"""Half-filled commands: what was asked, and what has been said so far. Nothing typed is lost by a restart."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint, bindparam, delete, select
+from sqlmodel import Field
+
+from storage.engine import upsert
+from storage.store import Session, changed, execute
+from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, sealed
+
+
+class Form(Table, table=True):
+    """The one question that is open for a person in a room.
+
+    Attributes:
+        call: the command line so far.
+        asked: the name of the parameter that was asked for.
+        choices: the lines behind the numbered answers, a JSON list.
+        wrong: how many answers in a row could not be read.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="A command you have begun and not finished.",
+        whose=("member_id",),
+        kept=timedelta(days=30),
+        since="updated_at",
+        erase=Erasure.DELETE,
+    )
+    __table_args__ = (UniqueConstraint("member_id", "bot", "room"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    member_id: UUID = Field(foreign_key="member.id")
+    bot: str = Field(max_length=64)
+    room: str
+    call: Sealed = sealed("form.call")
+    asked: str = Field(max_length=64)
+    choices: Sealed = sealed("form.choices")
+    wrong: int = 0
+    updated_at: datetime = Field(sa_type=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open question; the attributes are those of `Form`, opened."""
+
+    call: str
+    asked: str
+    choices: tuple[str, ...]
+    wrong: int
+    updated_at: datetime
+
+
+_form: Final = core(Form)
+_c: Final = _form.c
+_WHICH: Final = ("member_id", "bot", "room")
+_here: Final = (_c.member_id == bindparam("member_id")) & (_c.bot == bindparam("bot")) & (_c.room == bindparam("room"))
+_find: Final = select(_c.call, _c.asked, _c.choices, _c.wrong, _c.updated_at).where(_here)
+_new = upsert(_form)
+_keep: Final = _new.on_conflict_do_update(
+    index_elements=_WHICH,
+    set_={name: _new.excluded[name] for name in ("call", "asked", "choices", "wrong", "updated_at")},
+)
+
+
+def keep(
+    session: Session,
+    *,
+    member_id: UUID,
+    bot: str,
+    room: str,
+    call: str,
+    asked: str,
+    choices: Sequence[str] = (),
+    wrong: int = 0,
+    now: datetime,
+) -> None:
+    """Keep the person's open question in this room; it takes the place of the one before."""
+    execute(
+        session,
+        _keep,
+        {
+            "id": new_id(),
+            "member_id": member_id,
+            "bot": bot,
+            "room": room,
+            "call": Sealed(member_id, call),
+            "asked": asked,
+            "choices": Sealed(member_id, json.dumps(list(choices), ensure_ascii=False)),
+            "wrong": wrong,
+            "updated_at": now,
+        },
+    )
+
+
+def current(session: Session, *, member_id: UUID, bot: str, room: str) -> Open | None:
+    """The person's open question in this room, if there is one."""
+    row = execute(session, _find, {"member_id": member_id, "bot": bot, "room": room}).first()
+    if row is None or row.call.text is None or row.choices.text is None:
+        return None
+    return Open(row.call.text, row.asked, tuple(json.loads(row.choices.text)), row.wrong, row.updated_at)
+
+
+def stop(session: Session, *, member_id: UUID, bot: str, room: str) -> bool:
+    """Forget the open question, because it was answered or given up; False if there was none."""
+    which = {"member_id": member_id, "bot": bot, "room": room}
+    return changed(session, delete(_form).where(_here), which) > 0

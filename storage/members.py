@@ -1,0 +1,400 @@
+"""People, as handles: their accounts on the platforms, their roles, how and when to reach them."""
+
+import random
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import UniqueConstraint, bindparam, func, or_, text
+from sqlmodel import Field, col, delete, select
+
+from storage import handles
+from storage.engine import upsert
+from storage.recurrence import resolve
+from storage.refused import Refused
+from storage.sealed import ring
+from storage.store import Session, changed, execute
+from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
+
+EVERYWHERE: Final = "*"
+
+
+class Role(StrEnum):
+    """What somebody may do in a network. Every person is at least a guest."""
+
+    GUEST = "guest"
+    MEMBER = "member"
+    MENTOR = "mentor"
+    SELECTOR = "selector"
+    OFFICER = "officer"
+    TREASURER = "treasurer"
+    COUNSEL = "counsel"
+    COORDINATOR = "coordinator"
+    ADMIN = "admin"
+
+
+# Money, and who may give roles, are not for a coordinator to hand out.
+_COORDINATORS_GIVE: Final = frozenset({Role.MEMBER, Role.MENTOR, Role.SELECTOR, Role.OFFICER, Role.COUNSEL})
+
+
+class Member(Table, table=True):
+    """A person.
+
+    Attributes:
+        handle: two words, drawn by lot.
+        language: the language's tag, such as "uk".
+        zone: the time zone's IANA name.
+        quiet_from, quiet_to: no pings between these minutes of the person's own day (0 to 1439); None:
+        always.
+        away_until: no pings before this instant.
+        created_at: when we first heard from them.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="Your handle, your language, your time zone, your quiet hours.",
+        whose=("id",),
+        erase=Erasure.DELETE,
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    handle: str = Field(unique=True, max_length=64)
+    language: str = Field(max_length=16)
+    zone: str = Field(max_length=64)
+    quiet_from: int | None = None
+    quiet_to: int | None = None
+    away_until: datetime | None = Field(default=None, sa_type=UTC)
+    created_at: datetime = Field(sa_type=UTC)
+
+
+class Account(Table, table=True):
+    """A person's account on a platform.
+
+    Attributes:
+        platform: such as "matrix".
+        fingerprint: a blind index of the address, to recognise it by.
+        address: the platform's id of the account.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="Your accounts on chat platforms, encrypted.",
+        whose=("member_id",),
+        erase=Erasure.DELETE,
+    )
+    __table_args__ = (UniqueConstraint("platform", "fingerprint"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    member_id: UUID = Field(foreign_key="member.id", index=True)
+    platform: str = Field(max_length=32)
+    fingerprint: bytes
+    address: Sealed = sealed("account.address")
+    created_at: datetime = Field(sa_type=UTC)
+
+
+class DirectRoom(Table, table=True):
+    """Where one bot talks with one account in private: every bot has its own room with a person.
+
+    Attributes:
+        bot: such as "matrix:uj".
+        address: the platform's name of the room.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="The rooms in which bots talk with you alone, encrypted.",
+        whose=("member_id",),
+        erase=Erasure.DELETE,
+    )
+
+    account_id: UUID = Field(foreign_key="account.id", primary_key=True)
+    bot: str = Field(primary_key=True, max_length=64)
+    member_id: UUID = Field(foreign_key="member.id", index=True)
+    address: Sealed = sealed("direct_room.address")
+
+
+class RoleGrant(Table, table=True):
+    """A role that a person has in a network; an admin's network is "*"."""
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="Your roles in the networks.",
+        whose=("member_id",),
+        erase=Erasure.DELETE,
+    )
+
+    member_id: UUID = Field(foreign_key="member.id", primary_key=True)
+    network: str = Field(primary_key=True, max_length=32)
+    role: Role = one_of(Role, primary_key=True)
+    granted_at: datetime = Field(sa_type=UTC)
+
+
+class Reach(NamedTuple):
+    """A way to reach a person: the bot that speaks, to which account, in which room if there is one."""
+
+    sender: str
+    account: Account
+    room: str | None
+
+
+_grant: Final = core(RoleGrant)
+_known: Final = (
+    select(Member)
+    .join(Account, col(Account.member_id) == Member.id)
+    .where(Account.platform == bindparam("platform"), Account.fingerprint == bindparam("fingerprint"))
+)
+_roles: Final = select(_grant.c.role).where(
+    _grant.c.member_id == bindparam("member_id"),
+    or_(_grant.c.network == bindparam("network"), _grant.c.network == text("'*'")),
+)
+
+
+def recognise(
+    session: Session,
+    *,
+    platform: str,
+    address: str,
+    language: str,
+    zone: str,
+    rng: random.Random,
+    now: datetime,
+) -> Member:
+    """Find whose account this is; somebody new becomes a guest with a fresh handle.
+
+    Args:
+        session: the running transaction.
+        platform: such as "matrix".
+        address: the platform's id of the account, exactly as the platform spells it.
+        language: what to speak with somebody new.
+        zone: in which time zone to suppose somebody new.
+        rng: draws the handle.
+        now: when we hear from them.
+    """
+    fingerprint = ring().blind(f"account.{platform}", address)
+    known: Member | None = session.execute(_known, {"platform": platform, "fingerprint": fingerprint}).scalar()
+    if known is not None:
+        return known
+    member = Member(handle=_fresh_handle(session, rng), language=language, zone=zone, created_at=now)
+    session.add(member)
+    session.flush()
+    add_account(session, member, platform=platform, address=address, now=now)
+    return member
+
+
+def add_account(session: Session, member: Member, *, platform: str, address: str, now: datetime) -> Account:
+    """Give a person one more account.
+
+    Raises:
+        storage.store.Conflict: when the account is somebody's already (at the latest at commit).
+    """
+    account = Account(
+        member_id=member.id,
+        platform=platform,
+        fingerprint=ring().blind(f"account.{platform}", address),
+        address=Sealed(member.id, address),
+        created_at=now,
+    )
+    session.add(account)
+    session.flush()
+    return account
+
+
+def by_handle(session: Session, handle: str) -> Member | None:
+    """The person who bears a handle, however it is spelled: "Quiet Heron" is "quiet-heron"."""
+    spelled = "-".join(handle.lower().replace("-", " ").split())
+    return session.exec(select(Member).where(Member.handle == spelled)).first()
+
+
+def roles(session: Session, member_id: UUID, network: str) -> frozenset[Role]:
+    """A person's roles in a network: everywhere GUEST, and what was granted there or everywhere."""
+    granted = execute(session, _roles, {"member_id": member_id, "network": network}).scalars()
+    return frozenset({Role.GUEST, *granted})
+
+
+def grant(session: Session, *, actor: Member | None, member: Member, network: str, role: Role, now: datetime) -> bool:
+    """Give a person a role.
+
+    Args:
+        session: the running transaction.
+        actor: who gives it; None is the operator, at the machine itself.
+        member: who gets it.
+        network: where; an admin is one everywhere.
+        role: what.
+        now: when.
+
+    Returns:
+        Whether the person did not have it.
+
+    Raises:
+        Refused: the actor may not give this role here.
+    """
+    _may_give(session, actor, network, role)
+    row = {
+        "member_id": member.id,
+        "network": EVERYWHERE if role is Role.ADMIN else network,
+        "role": role,
+        "granted_at": now,
+    }
+    return changed(session, upsert(_grant).on_conflict_do_nothing(), row) > 0
+
+
+def revoke(session: Session, *, actor: Member | None, member: Member, network: str, role: Role) -> bool:
+    """Take a role away; who may give it may take it. False if the person did not have it.
+
+    Raises:
+        Refused: the actor may not take this role here, or would leave the network without a coordinator, or
+            all networks without an admin.
+    """
+    _may_give(session, actor, network, role)
+    where = EVERYWHERE if role is Role.ADMIN else network
+    own = actor is not None and actor.id == member.id
+    if own and role in {Role.COORDINATOR, Role.ADMIN} and len(_ids(session, where, role)) == 1:
+        raise Refused("You are the last one with this role; give it to somebody else first.")
+    c = _grant.c
+    held = delete(_grant).where(c.member_id == member.id, c.network == where, c.role == role)
+    return changed(session, held) > 0
+
+
+def holders(session: Session, network: str, role: Role) -> list[Member]:
+    """Everybody who has a role in a network, in the order of their handles."""
+    where = EVERYWHERE if role is Role.ADMIN else network
+    return list(
+        session.exec(select(Member).where(col(Member.id).in_(_ids(session, where, role))).order_by(Member.handle))
+    )
+
+
+def set_language(session: Session, member: Member, language: str) -> None:
+    """Speak this language with a person."""
+    member.language = language
+    session.add(member)
+
+
+def set_zone(session: Session, member: Member, zone: str) -> None:
+    """Show a person times in this zone.
+
+    Raises:
+        Refused: there is no such zone.
+    """
+    try:
+        member.zone = ZoneInfo(zone).key
+    except (KeyError, ValueError, OSError):  # unknown, or not even a name
+        raise Refused("There is no time zone called {zone}.", zone=zone) from None
+    session.add(member)
+
+
+def set_quiet(session: Session, member: Member, start: int | None, end: int | None) -> None:
+    """No pings between two minutes of the person's own day (0 to 1439), also over midnight.
+
+    Raises:
+        Refused: one is missing, or they are the same, or no minute of a day. None and None: no quiet hours.
+    """
+    if (start is None) != (end is None) or (start is not None and start == end):
+        raise Refused("Quiet hours need a beginning and a different end.")
+    if not all(minute is None or 0 <= minute < 1440 for minute in (start, end)):
+        raise Refused("A day has 24 hours.")
+    member.quiet_from, member.quiet_to = start, end
+    session.add(member)
+
+
+def set_away(session: Session, member: Member, until: datetime | None) -> None:
+    """No pings before this instant; None: here again."""
+    member.away_until = until
+    session.add(member)
+
+
+def accounts_of(session: Session, member_id: UUID) -> list[Account]:
+    """A person's accounts, newest first."""
+    newest = select(Account).where(Account.member_id == member_id).order_by(col(Account.created_at).desc())
+    return list(session.exec(newest))
+
+
+def set_dm(session: Session, account: Account, bot: str, address: str) -> None:
+    """Remember in which room a bot talks with an account in private, instead of the one before."""
+    room = session.get(DirectRoom, (account.id, bot))
+    if room is None:
+        room = DirectRoom(
+            account_id=account.id,
+            bot=bot,
+            member_id=account.member_id,
+            address=Sealed(account.member_id, address),
+        )
+    room.address = Sealed(account.member_id, address)
+    session.add(room)
+
+
+def reach(
+    session: Session, member_id: UUID, network: str, platforms: Iterable[str] = ("matrix", "discord")
+) -> list[Reach]:
+    """All ways to reach a person by the bots of a network, best first; empty if there are none.
+
+    A room that exists is better than one that must be made first; then the order of `platforms` decides
+    (Matrix can keep a secret), then the newer account.
+    """
+    order = {platform: rank for rank, platform in enumerate(platforms)}
+    ways = []
+    for account in accounts_of(session, member_id):
+        if account.platform not in order:
+            continue
+        sender = f"{account.platform}:{network}"
+        room = session.get(DirectRoom, (account.id, sender))
+        ways.append(Reach(sender, account, room.address.text if room else None))
+    return sorted(ways, key=lambda way: (way.room is None, order[way.account.platform]))
+
+
+def account(session: Session, *, platform: str, address: str) -> Account | None:
+    """The account behind a platform's id; None if nobody here has it."""
+    fingerprint = ring().blind(f"account.{platform}", address)
+    return session.exec(
+        select(Account).where(Account.platform == platform, Account.fingerprint == fingerprint)
+    ).first()
+
+
+def everyone(session: Session, network: str) -> list[tuple[Member, frozenset[Role]]]:
+    """Everybody who has a role in a network, in the order of their handles, with their roles there."""
+    held = session.exec(
+        select(Member, RoleGrant.role)
+        .join(RoleGrant, col(RoleGrant.member_id) == Member.id)
+        .where(col(RoleGrant.network).in_([network, EVERYWHERE]))
+        .order_by(Member.handle)
+    )
+    people: dict[UUID, tuple[Member, frozenset[Role]]] = {}
+    for member, role in held:
+        people[member.id] = (member, people.get(member.id, (member, frozenset()))[1] | {Role(role)})
+    return list(people.values())
+
+
+def quiet_until(member: Member, now: datetime) -> datetime | None:
+    """Until when nothing may ring for a person: the end of their absence or of their quiet hours, if it is one now."""
+    until = member.away_until if member.away_until is not None and member.away_until > now else None
+    if member.quiet_from is None or member.quiet_to is None:
+        return until
+    zone = ZoneInfo(member.zone)
+    local = (until or now).astimezone(zone)
+    minute = local.hour * 60 + local.minute
+    since_start = (minute - member.quiet_from) % 1440
+    if since_start >= (member.quiet_to - member.quiet_from) % 1440:
+        return until
+    day = local.date() + timedelta(days=member.quiet_to <= minute)
+    return resolve(day, member.quiet_to, zone).at
+
+
+def _fresh_handle(session: Session, rng: random.Random) -> str:
+    while True:
+        handle = handles.draw(rng)
+        if session.exec(select(func.count()).select_from(Member).where(Member.handle == handle)).one() == 0:
+            return handle
+
+
+def _may_give(session: Session, actor: Member | None, network: str, role: Role) -> None:
+    if role is Role.GUEST:
+        raise Refused("Everybody is a guest.")
+    if actor is None:
+        return
+    own = roles(session, actor.id, network)
+    if Role.ADMIN in own or (Role.COORDINATOR in own and role in _COORDINATORS_GIVE):
+        return
+    raise Refused("You may not give or take this role here.")
+
+
+def _ids(session: Session, network: str, role: Role) -> list[UUID]:
+    held = select(RoleGrant.member_id).where(RoleGrant.network == network, col(RoleGrant.role) == role)
+    return list(session.exec(held))

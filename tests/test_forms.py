@@ -1,0 +1,64 @@
+from datetime import datetime, timedelta
+from random import Random
+
+import pytest
+
+from storage import forms, members, privacy
+from storage.members import Member
+from storage.store import Session, Store
+
+HERE = {"bot": "matrix:uj", "room": "!dm"}
+
+
+@pytest.fixture
+async def ann(store: Store, rng: Random, now: datetime) -> Member:
+    return await store.run(
+        lambda s: members.recognise(s, platform="matrix", address="@ann:x", language="en", zone="UTC", rng=rng, now=now)
+    )
+
+
+async def test_an_open_question_is_kept_with_everything_said_so_far(store: Store, ann: Member, now: datetime) -> None:
+    def keep(session: Session) -> None:
+        forms.keep(
+            session,
+            member_id=ann.id,
+            **HERE,
+            call="hours book topic=Дума",
+            asked="slot",
+            choices=["S-1", "S-2"],
+            wrong=2,
+            now=now,
+        )
+
+    await store.run(keep)
+    found = await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE))
+    assert found == forms.Open("hours book topic=Дума", "slot", ("S-1", "S-2"), 2, now)
+
+
+async def test_there_is_one_open_question_for_each_room_and_the_newest_counts(
+    store: Store, ann: Member, now: datetime
+) -> None:
+    for n, (call, room) in enumerate([("one", "!a"), ("two", "!a"), ("other", "!b")]):
+        facts = {"bot": "matrix:uj", "room": room, "call": call, "asked": "x", "now": now + timedelta(seconds=n)}
+        await store.run(lambda s, f=facts: forms.keep(s, member_id=ann.id, **f))
+
+    async def current(room: str) -> str | None:
+        found = await store.run(lambda s: forms.current(s, member_id=ann.id, bot="matrix:uj", room=room))
+        return found and found.call
+
+    assert [await current(room) for room in ("!a", "!b", "!c")] == ["two", "other", None]
+
+
+async def test_a_form_that_was_stopped_is_gone(store: Store, ann: Member, now: datetime) -> None:
+    await store.run(lambda s: forms.keep(s, member_id=ann.id, **HERE, call="x", asked="y", now=now))
+    assert await store.run(lambda s: forms.stop(s, member_id=ann.id, **HERE))
+    assert not await store.run(lambda s: forms.stop(s, member_id=ann.id, **HERE))
+    assert await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE)) is None
+
+
+async def test_a_form_lives_thirty_days_after_its_last_change(store: Store, ann: Member, now: datetime) -> None:
+    await store.run(lambda s: forms.keep(s, member_id=ann.id, **HERE, call="x", asked="y", now=now))
+    await store.run(lambda s: privacy.sweep(s, now + timedelta(days=30)))
+    assert await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE))
+    assert await store.run(lambda s: privacy.sweep(s, now + timedelta(days=30, seconds=1))) == {"form": 1}
+    assert await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE)) is None

@@ -1,0 +1,78 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from storage import inbox
+from storage.store import Store
+
+BOT = "matrix:uj"
+
+
+async def test_what_was_received_is_pending_in_the_order_in_which_it_came(store: Store, now: datetime) -> None:
+    later = now + timedelta(seconds=1)
+    await store.run(lambda s: inbox.receive(s, BOT, [("$b", "!r", "two"), ("$a", "!r", "three")], "t2", later))
+    await store.run(lambda s: inbox.receive(s, BOT, [("$c", "!r", "one")], "t1", now))
+
+    assert await store.run(lambda s: inbox.pending(s, BOT)) == [("$c", "one"), ("$b", "two"), ("$a", "three")]
+    assert await store.run(lambda s: inbox.pending(s, "matrix:climate")) == []
+
+
+async def test_what_the_platform_tells_twice_is_received_once(store: Store, now: datetime) -> None:
+    first = await store.run(lambda s: inbox.receive(s, BOT, [("$a", "!r", "x"), ("$b", "!r", "y")], "t1", now))
+    again = await store.run(lambda s: inbox.receive(s, BOT, [("$b", "!r", "y"), ("$c", "!r", "z")], "t2", now))
+
+    assert (first, again) == (2, 1)
+    assert [key for key, _ in await store.run(lambda s: inbox.pending(s, BOT))] == ["$a", "$b", "$c"]
+
+
+async def test_what_is_done_is_no_longer_pending_and_stays_done_when_told_again(store: Store, now: datetime) -> None:
+    await store.run(lambda s: inbox.receive(s, BOT, [("$a", "!r", "x")], "t1", now))
+    assert not await store.run(lambda s: inbox.is_done(s, BOT, "$a"))
+
+    assert await store.run(lambda s: inbox.done(s, BOT, "$a", now))
+    assert not await store.run(lambda s: inbox.done(s, BOT, "$a", now))
+
+    await store.run(lambda s: inbox.receive(s, BOT, [("$a", "!r", "x")], "t2", now))
+    assert await store.run(lambda s: inbox.is_done(s, BOT, "$a"))
+    assert await store.run(lambda s: inbox.pending(s, BOT)) == []
+
+
+async def test_an_event_that_was_never_received_is_done_once(store: Store, now: datetime) -> None:
+    assert await store.run(lambda s: inbox.done(s, "discord:uj", "77", now))
+    assert not await store.run(lambda s: inbox.done(s, "discord:uj", "77", now))
+    assert await store.run(lambda s: inbox.is_done(s, "discord:uj", "77"))
+    assert not await store.run(lambda s: inbox.is_done(s, BOT, "77"))
+
+
+async def test_events_and_the_token_behind_them_are_kept_together_or_not_at_all(store: Store, now: datetime) -> None:
+    await store.run(lambda s: inbox.receive(s, BOT, [], "t1", now))
+
+    def crash(session: inbox.Session) -> None:
+        inbox.receive(session, BOT, [("$a", "!r", "x")], "t2", now)
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        await store.run(crash)
+    assert await store.run(lambda s: inbox.since(s, BOT)) == "t1"
+    assert await store.run(lambda s: inbox.pending(s, BOT)) == []
+
+
+async def test_a_bot_that_never_read_has_no_token_and_a_missing_token_changes_nothing(
+    store: Store, now: datetime
+) -> None:
+    assert await store.run(lambda s: inbox.since(s, BOT)) is None
+    await store.run(lambda s: inbox.receive(s, BOT, [], "t1", now))
+    await store.run(lambda s: inbox.receive(s, BOT, [], None, now))
+    assert await store.run(lambda s: inbox.since(s, BOT)) == "t1"
+
+
+async def test_only_what_was_done_before_is_forgotten(store: Store, now: datetime) -> None:
+    events = [("$a", "!r", "x"), ("$b", "!r", "y"), ("$c", "!r", "z")]
+    await store.run(lambda s: inbox.receive(s, BOT, events, "t", now))
+    await store.run(lambda s: inbox.done(s, BOT, "$a", now))
+    await store.run(lambda s: inbox.done(s, BOT, "$b", now + timedelta(days=2)))
+
+    assert await store.run(lambda s: inbox.forget(s, now + timedelta(days=1))) == 1
+    assert not await store.run(lambda s: inbox.is_done(s, BOT, "$a"))
+    assert await store.run(lambda s: inbox.is_done(s, BOT, "$b"))
+    assert await store.run(lambda s: inbox.pending(s, BOT)) == [("$c", "z")]

@@ -1,0 +1,264 @@
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
+from uuid import UUID
+
+import pytest
+
+from storage import handles, members
+from storage.members import Member, Role
+from storage.refused import Refused
+from storage.store import Conflict, Session, Store
+
+Meet = Callable[..., Member]
+
+
+@pytest.fixture
+def meet(now: datetime) -> Callable[[Session, str], Member]:
+    def recognise(session: Session, address: str, platform: str = "matrix") -> Member:
+        return members.recognise(
+            session,
+            platform=platform,
+            address=address,
+            language="uk",
+            zone="Europe/Kyiv",
+            rng=Random(address),
+            now=now,
+        )
+
+    return recognise
+
+
+async def test_a_newcomer_becomes_a_guest_with_a_handle_and_is_known_from_then_on(
+    store: Store, meet: Meet, now: datetime
+) -> None:
+    ann = await store.run(lambda s: meet(s, "@ann:x"))
+    assert re.fullmatch(r"[a-z]+-[a-z]+", ann.handle)
+    assert (ann.language, ann.zone, ann.created_at) == ("uk", "Europe/Kyiv", now)
+    assert await store.run(lambda s: members.roles(s, ann.id, "uj")) == {Role.GUEST}
+
+    again = await store.run(lambda s: meet(s, "@ann:x"))
+    assert again == ann
+
+
+async def test_accounts_are_told_apart_by_platform_and_spelling(store: Store, meet: Meet) -> None:
+    met = [
+        await store.run(lambda s, a=address, p=platform: meet(s, a, p))
+        for address, platform in [("@ann:x", "matrix"), ("@Ann:x", "matrix"), ("@ann:x", "discord")]
+    ]
+    assert len({member.id for member in met}) == 3
+
+
+async def test_two_accounts_can_belong_to_one_person_but_not_one_account_to_two(
+    store: Store, meet: Meet, now: datetime
+) -> None:
+    ann = await store.run(lambda s: meet(s, "@ann:x"))
+    bob = await store.run(lambda s: meet(s, "@bob:x"))
+    later = now + timedelta(hours=1)
+    await store.run(lambda s: members.add_account(s, ann, platform="discord", address="77", now=later) and None)
+
+    assert await store.run(lambda s: meet(s, "77", "discord")) == ann
+    accounts = await store.run(lambda s: members.accounts_of(s, ann.id))
+    assert [(a.platform, a.address.text) for a in accounts] == [("discord", "77"), ("matrix", "@ann:x")]
+    with pytest.raises(Conflict) as conflict:
+        await store.run(lambda s: members.add_account(s, bob, platform="discord", address="77", now=now))
+    assert conflict.value.constraint == "uq_account_platform_fingerprint"
+
+
+async def test_one_who_writes_to_several_processes_at_once_becomes_one_person(
+    open_store: Callable[[], Store], meet: Meet
+) -> None:
+    stores = [open_store() for _ in range(3)]
+    met = await asyncio.gather(*(store.run(lambda s: meet(s, "@ann:x")) for _ in range(4) for store in stores))
+    assert len({member.id for member in met}) == 1
+
+
+async def test_no_two_people_bear_one_handle(store: Store, now: datetime) -> None:
+    def twice(session: Session) -> list[str]:
+        return [
+            members.recognise(
+                session, platform="x", address=address, language="en", zone="UTC", rng=Random(1), now=now
+            ).handle
+            for address in ("a", "b", "c")
+        ]
+
+    assert len(set(await store.run(twice))) == 3
+
+
+async def test_a_person_is_found_by_their_handle_however_it_is_spelled(store: Store, meet: Meet) -> None:
+    ann = await store.run(lambda s: meet(s, "@ann:x"))
+    first, second = ann.handle.split("-")
+    for spelled in (
+        ann.handle,
+        f" {first.title()} {second.title()} ",
+        f"{first}--{second}",
+        ann.handle.upper(),
+    ):
+        assert await store.run(lambda s, h=spelled: members.by_handle(s, h)) == ann
+    assert await store.run(lambda s: members.by_handle(s, "nobody-here")) is None
+    assert await store.run(lambda s: members.by_handle(s, "")) is None
+
+
+def test_handles_are_made_of_short_plain_words_that_are_in_one_list_only() -> None:
+    words = [*handles.ADJECTIVES, *handles.NOUNS]
+    assert len(words) == len(set(words))
+    assert min(len(handles.ADJECTIVES), len(handles.NOUNS)) >= 200
+    assert all(re.fullmatch(r"[a-z]{3,10}", word) for word in words)
+
+
+class TestRoles:
+    @pytest.fixture
+    async def people(self, store: Store, meet: Meet, now: datetime) -> dict[str, Member]:
+        """An admin, a coordinator of uj, and somebody."""
+
+        def arrange(session: Session) -> dict[str, Member]:
+            made = {name: meet(session, f"@{name}:x") for name in ("admin", "coordinator", "ann")}
+            for name, network in (("admin", "anything"), ("coordinator", "uj")):
+                members.grant(session, actor=None, member=made[name], network=network, role=Role(name), now=now)
+            return made
+
+        return await store.run(arrange)
+
+    async def test_an_admin_gives_and_takes_every_role_everywhere(
+        self, store: Store, people: dict[str, Member], now: datetime
+    ) -> None:
+        admin, ann = people["admin"], people["ann"]
+        for role in set(Role) - {Role.GUEST}:
+            for network in ("uj", "climate"):
+                facts = {"actor": admin, "member": ann, "network": network, "role": role}
+                await store.run(lambda s, f=facts: members.grant(s, **f, now=now))
+                assert role in await store.run(lambda s, n=network: members.roles(s, ann.id, n))
+                await store.run(lambda s, f=facts: members.revoke(s, **f))
+        assert await store.run(lambda s: members.roles(s, ann.id, "uj")) == {Role.GUEST}
+
+    async def test_a_coordinator_gives_and_takes_some_roles_in_their_own_network(
+        self, store: Store, people: dict[str, Member], now: datetime
+    ) -> None:
+        facts = {"actor": people["coordinator"], "member": people["ann"]}
+        given = set()
+        for role in Role:
+            try:
+                await store.run(lambda s, r=role: members.grant(s, **facts, network="uj", role=r, now=now))
+                given.add(role)
+            except Refused:
+                with pytest.raises(Refused):
+                    await store.run(lambda s, r=role: members.revoke(s, **facts, network="uj", role=r))
+            with pytest.raises(Refused):
+                await store.run(lambda s, r=role: members.grant(s, **facts, network="climate", role=r, now=now))
+        assert given == {Role.MEMBER, Role.MENTOR, Role.SELECTOR, Role.OFFICER, Role.COUNSEL}
+        assert await store.run(lambda s: members.roles(s, people["ann"].id, "uj")) == given | {Role.GUEST}
+        assert await store.run(lambda s: members.roles(s, people["ann"].id, "climate")) == {Role.GUEST}
+
+    async def test_others_give_nothing(self, store: Store, people: dict[str, Member], now: datetime) -> None:
+        for role in Role:
+            with pytest.raises(Refused):
+                await store.run(
+                    lambda s, r=role: members.grant(
+                        s, actor=people["ann"], member=people["ann"], network="uj", role=r, now=now
+                    )
+                )
+
+    async def test_giving_twice_and_taking_what_is_not_there_change_nothing(
+        self, store: Store, people: dict[str, Member], now: datetime
+    ) -> None:
+        facts = {"actor": people["admin"], "member": people["ann"], "network": "uj", "role": Role.MENTOR}
+        assert await store.run(lambda s: members.grant(s, **facts, now=now))
+        assert not await store.run(lambda s: members.grant(s, **facts, now=now))
+        assert await store.run(lambda s: members.revoke(s, **facts))
+        assert not await store.run(lambda s: members.revoke(s, **facts))
+
+    async def test_the_last_admin_cannot_leave_but_the_last_but_one_can(
+        self, store: Store, people: dict[str, Member], now: datetime
+    ) -> None:
+        admin, ann = people["admin"], people["ann"]
+        leave = {"actor": admin, "member": admin, "network": "uj", "role": Role.ADMIN}
+        with pytest.raises(Refused, match="last one"):
+            await store.run(lambda s: members.revoke(s, **leave))
+        await store.run(lambda s: members.grant(s, actor=admin, member=ann, network="x", role=Role.ADMIN, now=now))
+        assert await store.run(lambda s: members.revoke(s, **leave))
+
+    async def test_a_last_coordinator_who_is_admin_too_cannot_leave_their_network_alone(
+        self, store: Store, people: dict[str, Member], now: datetime
+    ) -> None:
+        both = people["admin"]
+        operator = {"actor": None, "network": "climate", "role": Role.COORDINATOR}
+        await store.run(lambda s: members.grant(s, **operator, member=both, now=now))
+        leave = {"actor": both, "member": both, "network": "climate", "role": Role.COORDINATOR}
+        with pytest.raises(Refused, match="last one"):
+            await store.run(lambda s: members.revoke(s, **leave))
+
+    async def test_holders_are_listed_by_handle_in_their_network(
+        self, store: Store, people: dict[str, Member], now: datetime
+    ) -> None:
+        for person in people.values():
+            facts = {"actor": None, "member": person, "network": "uj", "role": Role.MENTOR}
+            await store.run(lambda s, f=facts: members.grant(s, **f, now=now))
+        found = await store.run(lambda s: members.holders(s, "uj", Role.MENTOR))
+        assert [m.handle for m in found] == sorted(m.handle for m in people.values())
+        assert await store.run(lambda s: members.holders(s, "climate", Role.MENTOR)) == []
+        assert await store.run(lambda s: members.holders(s, "climate", Role.ADMIN)) == [people["admin"]]
+
+
+async def test_what_a_person_sets_stays_set(store: Store, meet: Meet, now: datetime) -> None:
+    def change(session: Session) -> UUID:
+        ann = meet(session, "@ann:x")
+        members.set_language(session, ann, "ru")
+        members.set_zone(session, ann, "Asia/Almaty")
+        members.set_quiet(session, ann, 22 * 60, 7 * 60)
+        members.set_away(session, ann, now)
+        return ann.id
+
+    ann_id = await store.run(change)
+    ann = await store.run(lambda s: s.get(Member, ann_id))
+    assert ann
+    assert (ann.language, ann.zone, ann.quiet_from, ann.quiet_to) == ("ru", "Asia/Almaty", 1320, 420)
+    assert ann.away_until == now
+
+    await store.run(lambda s: members.set_quiet(s, s.get_one(Member, ann_id), None, None))
+    await store.run(lambda s: members.set_away(s, s.get_one(Member, ann_id), None))
+    ann = await store.run(lambda s: s.get(Member, ann_id))
+    assert ann
+    assert (ann.quiet_from, ann.quiet_to, ann.away_until) == (None, None, None)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Kiyv", "", "/etc/passwd", "../UTC", "Mars", "Europe"])
+async def test_a_zone_that_does_not_exist_is_refused(store: Store, meet: Meet, zone: str) -> None:
+    with pytest.raises(Refused, match="time zone"):
+        await store.run(lambda s: members.set_zone(s, meet(s, "@ann:x"), zone))
+
+
+@pytest.mark.parametrize("quiet", [(60, None), (None, 60), (60, 60), (-1, 60), (60, 1440)])
+async def test_quiet_hours_that_make_no_sense_are_refused(
+    store: Store, meet: Meet, quiet: tuple[int | None, int | None]
+) -> None:
+    with pytest.raises(Refused):
+        await store.run(lambda s: members.set_quiet(s, meet(s, "@ann:x"), *quiet))
+
+
+async def test_a_person_is_reached_where_a_room_is_and_else_on_matrix_first(
+    store: Store, meet: Meet, now: datetime
+) -> None:
+    ann = await store.run(lambda s: meet(s, "77", "discord"))
+    await store.run(lambda s: members.add_account(s, ann, platform="matrix", address="@ann:x", now=now) and None)
+    await store.run(lambda s: members.add_account(s, ann, platform="console", address="tty", now=now) and None)
+
+    async def ways(network: str = "uj") -> list[tuple[str, str | None, str | None]]:
+        found = await store.run(lambda s: members.reach(s, ann.id, network))
+        return [(way.sender, way.account.address.text, way.room) for way in found]
+
+    assert await ways() == [("matrix:uj", "@ann:x", None), ("discord:uj", "77", None)]
+
+    def settle(room: str) -> Callable[[Session], None]:
+        def set_dm(session: Session) -> None:
+            account = next(a for a in members.accounts_of(session, ann.id) if a.platform == "discord")
+            members.set_dm(session, account, "discord:uj", room)
+
+        return set_dm
+
+    await store.run(settle("D1"))
+    await store.run(settle("D2"))
+    assert await ways() == [("discord:uj", "77", "D2"), ("matrix:uj", "@ann:x", None)]
+    assert await ways("climate") == [("matrix:climate", "@ann:x", None), ("discord:climate", "77", None)]
+    assert await store.run(lambda s: members.reach(s, UUID(int=9), "uj")) == []
