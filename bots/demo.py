@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from bots import log
 from bots.app import store_of
@@ -25,7 +27,7 @@ from bots.child import Child
 from bots.homeserver import Homeserver
 from bots.matrix.person import Person, Terminal
 from bots.matrix.trust import new_recovery_key, write_private
-from bots.settings import SECRETS_FILE, Settings, load
+from bots.settings import SECRETS_FILE, Settings, WrongSetting, load
 from storage import members, office_hours
 from storage.members import Role
 from storage.store import Session
@@ -59,9 +61,22 @@ class Demo:
     def __init__(self, folder: Path, port: int | None = None) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder.resolve()
+        self._lock = self._alone()
         self.homeserver = Homeserver(self.folder / "homeserver", port=port)
         self.passwords = self._kept_passwords()
         self.rooms: dict[str, str] = {}
+
+    def _alone(self) -> IO[str]:
+        """Hold the folder: two homeservers on one database would ruin it."""
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise WrongSetting(
+                f"A demo is already running on {self.folder}; stop it, or choose another --state."
+            ) from None
+        return lock
 
     def user(self, name: str) -> str:
         """Return the account of somebody, or of a network's bot (`hub-uj`)."""
@@ -205,7 +220,7 @@ class Demo:
             wanted.append((self.rooms["coordinators"], set(self.bots.values())))
             for room, bots in wanted:
                 while not bots <= await coordinator.members_of(room):
-                    await asyncio.sleep(0.1)  # noqa: ASYNC110 another process joins; there is no event here
+                    await asyncio.sleep(0.1)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,11 +12,10 @@ from urllib.error import URLError
 from urllib.request import urlopen
 from zoneinfo import ZoneInfo
 
-from pysqlite3 import dbapi2 as sqlite
-
 from bots.app import store_of
 from bots.settings import MatrixSettings, Settings, load
 from knowledge.library import Library
+from storage.engine import SQLITE
 from storage.store import Session
 
 
@@ -26,7 +25,7 @@ def examine(path: Path) -> int:
     sick = 0
     checks: list[tuple[str, Callable[[], str]]] = [
         ("settings", lambda: f"{len(settings.networks)} networks, {len(settings.matrix)} bots"),
-        ("SQLite", lambda: sqlite.sqlite_version),
+        ("SQLite", lambda: SQLITE),
         ("time zones", _zones),
         ("library", lambda: f"{len(Library.load().kinds())} kinds of resources"),
         ("database", lambda: asyncio.run(_database(settings))),

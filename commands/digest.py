@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-
 from commands.core import (
     Bars,
     Context,
@@ -26,7 +25,7 @@ from commands.core.when import read_schedule
 from storage import digests, office_hours
 from storage.members import Role
 from storage.places import Purpose
-from storage.recurrence import Schedule
+from storage.recurrence import WEEKDAYS, Schedule
 
 digest = Feature("digest", _("The coordinators' digest"))
 
@@ -81,7 +80,15 @@ def schedule(ctx: Context, cron: When) -> Reply:
     """
     digests.schedule(ctx.session, network=ctx.network, when=cron.show(), zone=ctx.voice.zone.key, now=ctx.now)
     following = cron.after(ctx.now, ctx.voice.zone)
-    return Reply(_("The digest comes {schedule}; the next one on {moment}.", schedule=cron.show(), moment=following.at))
+    every_day = len(cron.weekdays) == len(WEEKDAYS)
+    return Reply(
+        _(
+            "Set: {days}, {time}. The next digest comes on {moment}.",
+            days=_("every day") if every_day else [ctx.voice.weekday(day) for day in sorted(cron.weekdays)],
+            time=f"{cron.minute // 60:02}:{cron.minute % 60:02}",
+            moment=following.at,
+        )
+    )
 
 
 @digest.every(timedelta(minutes=1))

@@ -52,7 +52,7 @@ def help_me(ctx: Context, command: CommandPath | None = None) -> Reply:
 def _everything(ctx: Context) -> Reply:
     blocks: list[Text | Fields] = [
         _(
-            "You are {handle} here: {roles}. In private I need no sign before a command.",
+            "You are {handle} here: {roles}. In private, write commands as they stand here, with no sign before them.",
             handle=ctx.actor.handle,
             roles=[ROLE_NAMES[role] for role in sorted(ctx.roles)],
         )
@@ -74,6 +74,6 @@ def _listed(ctx: Context, feature: Feature) -> tuple[tuple[Text, Text], ...]:
 
 def _one(ctx: Context, command: Command[...]) -> Reply:
     if not ctx.may(command.allow):
-        return Reply(_("Only the role “{role}” may do that here.", role=ROLE_NAMES[command.allow]))
+        return Reply(_("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow]))
     params = tuple((plain(param.name), param.about) for param in command.params.values())
     return Reply(command.about, *usage(command), *([Fields(params)] if params else []))

@@ -155,7 +155,7 @@ def find(
 def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contract calls it ID
     """Show one entry of the library, with its source.
 
-    id: Which entry? Its name stands in the answers of find.
+    id: Which entry? Its name stands in [brackets] in the answers of find.
     """
     facts = [
         (_("Kind"), KIND_NAMES[id.kind]),
@@ -178,7 +178,7 @@ def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command c
 
 @library.command("term", shown=Shown.ROOM)
 def term(ctx: Context, word: Words) -> Reply:
-    """Say a legal term in the networks' languages.
+    """Show a legal term in the networks' languages.
 
     word: Which term? In any of the languages.
     """

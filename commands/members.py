@@ -147,7 +147,7 @@ def show_me(ctx: Context) -> Reply:
 def language(ctx: Context, language: Language) -> Reply:
     """Choose the language in which I speak to you.
 
-    language: Which language?
+    language: Which language shall I speak with you?
     """
     book.set_language(ctx.session, ctx.actor, language)
     return Reply(_("From now on I speak English with you."))
@@ -165,7 +165,7 @@ def zone(ctx: Context, zone: Zone) -> Reply:
 
 @me.command("me quiet")
 def quiet_(ctx: Context, span: Quiet) -> Reply:
-    """Choose the hours in which nothing of mine may ring.
+    """Choose the hours in which I keep quiet.
 
     span: From when to when, in your zone? “off” means never.
     """
@@ -175,7 +175,7 @@ def quiet_(ctx: Context, span: Quiet) -> Reply:
         return Reply(_("You have no quiet hours now."))
     return Reply(
         _(
-            "From {span} I stay quiet, in the zone {zone}. What would come too late after that, I say before it.",
+            "I keep quiet {span} ({zone}). Only what would be too late afterwards still reaches you.",
             span=show_quiet(span),
             zone=ctx.actor.zone,
         )

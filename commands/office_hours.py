@@ -45,7 +45,7 @@ from commands.core.when import (
 from storage import members
 from storage import office_hours as book
 from storage.members import Member, Role
-from storage.office_hours import Booked, BookingState, Offer, Slot
+from storage.office_hours import Booked, Booking, BookingState, Offer, Slot
 
 hours = Feature("hours", _("Mentors' office hours"))
 
@@ -181,7 +181,7 @@ def open_(
 ) -> Reply:
     """List the open slots of the mentors.
 
-    mentor: Only of one mentor? Their handle.
+    mentor: Only one mentor's? Their handle, please.
     topic: Only about one topic?
     language: Only in one language?
     when: Only on certain days?
@@ -224,14 +224,14 @@ def book_(ctx: Context, slot: OpenSlot, topic: Words | None = None) -> Reply:
     mentor = _handle(ctx, booked.hour.mentor_id)
     if booked.booking.state is BookingState.PENDING:
         said = _(
-            "Asked for: {moment} with {mentor}, booking {code}. You hear from me when the mentor has answered.",
+            "Asked for: {moment} with {mentor}, booking {code}. I will tell you when the mentor has answered.",
             moment=booked.hour.starts_at,
             mentor=mentor,
             code=booked.booking.code,
         )
     else:
         said = _(
-            "Booked: {moment} with {mentor}, booking {code}. I remind you a day and an hour before.",
+            "Booked: {moment} with {mentor}, booking {code}. I will remind you a day and an hour before.",
             moment=booked.hour.starts_at,
             mentor=mentor,
             code=booked.booking.code,
@@ -279,7 +279,7 @@ def move(ctx: Context, booking: OwnBooking, slot: OpenSlot) -> Reply:
         _tell(
             ctx,
             former.mentor_id,
-            booked,
+            booked.booking,
             _(
                 "{handle} has moved the booking {code} of {moment} to another mentor.",
                 **_facts(ctx, booked, former.starts_at),
@@ -292,7 +292,7 @@ def move(ctx: Context, booking: OwnBooking, slot: OpenSlot) -> Reply:
         _tell(
             ctx,
             booked.hour.mentor_id,
-            booked,
+            booked.booking,
             _("{handle} has moved the booking {code} to {moment}.", **_facts(ctx, booked)),
             what="moved",
             actions=_judgement(booked),
@@ -354,10 +354,10 @@ def offer(
 
     when: When, in your zone? A weekly window, or one date.
     length: How long is a conversation?
-    buffer: How long do you pause after each?
-    seats: How many members at once?
-    notice: How long before must one book?
-    horizon: How many days ahead can one book?
+    buffer: How long a pause do you need after each conversation?
+    seats: How many members at once in a conversation?
+    notice: How long in advance must members book?
+    horizon: How many days ahead can members book?
     daily: How many conversations a day at most?
     weekly: How many conversations a week at most?
     topics: What do you offer to talk about?
@@ -406,7 +406,7 @@ def offers(ctx: Context) -> Reply:
         (
             plain(each.code),
             _window(each),
-            n_("{n} minute", "{n} minutes", each.length),
+            Text("{length}", {"length": timedelta(minutes=each.length)}),
             n_("{n} seat", "{n} seats", each.seats),
             plain(each.topics or "—"),
         )
@@ -468,7 +468,7 @@ def confirm(ctx: Context, booking: OwnBooking) -> Reply:
     _tell(
         ctx,
         booked.booking.member_id,
-        booked,
+        booked.booking,
         _("{mentor} has confirmed your booking {code}: {moment}.", **_facts(ctx, booked)),
         what="confirmed",
         actions=_changes(booked),
@@ -490,7 +490,7 @@ def decline(ctx: Context, booking: OwnBooking) -> Reply:
     _tell(
         ctx,
         booked.booking.member_id,
-        booked,
+        booked.booking,
         _(
             "{mentor} cannot take your booking {code} of {moment}. {open} lists the open slots.",
             **_facts(ctx, booked),
@@ -508,24 +508,26 @@ def decline(ctx: Context, booking: OwnBooking) -> Reply:
 @hours.every(timedelta(minutes=1))
 def remind(ctx: JobContext) -> None:
     """Remind both sides a day and an hour before; nobody needs a reminder of what has begun."""
-    for due in book.due_reminders(ctx.session, ctx.now):
-        booked = Booked(due.booking, due.hour)
-        for person in (due.booking.member_id, due.hour.mentor_id):
-            other = _handle(ctx, due.hour.mentor_id if person == due.booking.member_id else due.booking.member_id)
-            _tell(
-                ctx,
-                person,
-                booked,
-                _(
-                    "In {length}: {moment} with {other}, booking {code}.",
-                    length=due.offset,
-                    moment=due.hour.starts_at,
-                    other=other,
-                    code=due.booking.code,
-                ),
-                key=f"{due.key}:{person}",
-                until=due.hour.starts_at,
-            )
+    due = book.due_reminders(ctx.session, ctx.now)
+    for each in due:
+        said = _(
+            "In {length}: {moment} with {mentor}, booking {code}.",
+            length=each.offset,
+            **_facts(ctx, Booked(each.booking, each.hour)),
+        )
+        _tell(ctx, each.booking.member_id, each.booking, said, key=each.key, until=each.hour.starts_at)
+    # A mentor is reminded once of a conversation, however many seats it has.
+    for each in {each.hour.id: each for each in due}.values():
+        seats = sum(other.hour.id == each.hour.id for other in due)
+        said = n_(
+            "In {length}: {moment}, {n} booking.",
+            "In {length}: {moment}, {n} bookings.",
+            seats,
+            length=each.offset,
+            moment=each.hour.starts_at,
+        )
+        key = f"remind:{each.hour.id}:{each.offset}"
+        _tell(ctx, each.hour.mentor_id, each.booking, said, key=key, until=each.hour.starts_at)
 
 
 @hours.every(timedelta(minutes=5))
@@ -537,7 +539,7 @@ def expire(ctx: JobContext) -> None:
             **_facts(ctx, booked),
         )
         for person in (booked.booking.member_id, booked.hour.mentor_id):
-            _tell(ctx, person, booked, said, what="expired", files=[_calendar(ctx, booked, cancelled=True)])
+            _tell(ctx, person, booked.booking, said, what="expired", files=[_calendar(ctx, booked, cancelled=True)])
 
 
 @hours.leaving
@@ -551,7 +553,7 @@ def _ping_mentor(ctx: Context, booked: Booked) -> None:
     _tell(
         ctx,
         booked.hour.mentor_id,
-        booked,
+        booked.booking,
         _("New booking {code}: {handle}, {moment}.", **_facts(ctx, booked)),
         what="booked",
         actions=_judgement(booked),
@@ -567,13 +569,13 @@ def _tell_cancelled(ctx: Context, bookings: list[Booked], *, by: UUID) -> None:
             other=_handle(ctx, by),
         )
         for person in {booked.booking.member_id, booked.hour.mentor_id} - {by}:
-            _tell(ctx, person, booked, said, what="cancelled", files=[_calendar(ctx, booked, cancelled=True)])
+            _tell(ctx, person, booked.booking, said, what="cancelled", files=[_calendar(ctx, booked, cancelled=True)])
 
 
 def _tell(
     ctx: Post,
     person: UUID,
-    booked: Booked,
+    booking: Booking,
     said: Text,
     *,
     what: str = "",
@@ -589,8 +591,8 @@ def _tell(
     ctx.tell(
         to,
         Reply(said, actions=tuple(actions), files=tuple(files)),
-        network=booked.booking.network,
-        key=key or f"hours:{what}:{booked.booking.code}:{booked.booking.sequence}:{person}",
+        network=booking.network,
+        key=key or f"hours:{what}:{booking.code}:{booking.sequence}:{person}",
         until=until,
     )
 

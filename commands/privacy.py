@@ -20,7 +20,7 @@ def what(_ctx: Context) -> Reply:
     return Reply(
         Fields(pairs),
         _(
-            "Words of yours are sealed with a key of your own; {erase} destroys it, also for every backup.",
+            "Your words are encrypted with a key of your own; {erase} destroys it, and no backup can bring them back.",
             erase=erase.bare(),
         ),
     )
@@ -40,7 +40,7 @@ def forget(ctx: JobContext) -> None:
 
 @privacy.command()
 def export(ctx: Context) -> Reply:
-    """Give you a file with everything the Hub keeps about you."""
+    """Get a file with everything the Hub keeps about you."""
     kept = book.export(ctx.session, ctx.actor.id)
     data = json.dumps(kept, ensure_ascii=False, indent=2, default=str).encode()
     return Reply(
@@ -57,7 +57,7 @@ def export(ctx: Context) -> Reply:
     audited=True,
 )
 def erase(ctx: Context) -> Reply:
-    """Erase you from the Hub, for good."""
+    """Erase everything about you from the Hub, for good."""
     for feature in ctx.commands.features:
         for farewell in feature.farewells:
             farewell(ctx)

@@ -92,16 +92,17 @@ def verify(session: Session) -> int | None:
 
     The chain may begin later than at 1: its oldest entries are deleted when their time has come.
     """
-    expected, prev = None, _BEGINNING
+    prev = None
     entries = session.execute(select(_entry).order_by(_c.seq).execution_options(yield_per=1000))
     for entry in entries.mappings():
         facts = dict(entry)
         digest, seq = facts.pop("hash"), int(entry["seq"])
-        if expected is None and seq > 1:
-            prev = entry["prev"]  # what came before is gone, and can no longer be compared
-        if seq != (expected or seq) or entry["prev"] != prev or digest != _digest(facts):
+        if prev is None:
+            # What came before a later beginning is gone, and can no longer be compared.
+            prev = _BEGINNING if seq == 1 else entry["prev"]
+        if entry["prev"] != prev or digest != _digest(facts):
             return seq
-        expected, prev = seq + 1, digest
+        prev = digest
     return None
 
 

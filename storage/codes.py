@@ -28,7 +28,7 @@ def draw(rng: random.Random, prefix: str, length: int = 5) -> str:
     """
     while True:
         body = "".join(rng.choice(ALPHABET) for _ in range(length - 1))
-        body += _check(prefix, body)
+        body += check(prefix, body)
         if not body.startswith(prefix.translate(_LOOKALIKE)):  # or nobody could leave the prefix out
             return f"{prefix}-{body}"
 
@@ -41,12 +41,12 @@ def read(text: str, prefix: str) -> str | None:
     """
     typed = "".join(filter(str.isalnum, text)).upper().translate(_LOOKALIKE)
     body = typed.removeprefix(prefix.translate(_LOOKALIKE))
-    if len(body) > 1 and _VALUE.keys() >= set(body) and _check(prefix, body[:-1]) == body[-1]:
+    if len(body) > 1 and _VALUE.keys() >= set(body) and check(prefix, body[:-1]) == body[-1]:
         return f"{prefix}-{body}"
     return None
 
 
-def _check(prefix: str, body: str) -> str:
+def check(prefix: str, body: str) -> str:
     """The character that makes prefix and body add up to zero."""
     total = 0
     for value in [*(ord(letter) % 32 for letter in prefix), *(_VALUE[character] for character in body)]:

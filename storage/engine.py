@@ -18,12 +18,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 # Older ones can corrupt a WAL database when two connections write and checkpoint at the same moment.
 SQLITE_AT_LEAST: Final = (3, 51, 3)
 
+SQLITE: Final[str] = sqlite.sqlite_version
+"""The version that we run on."""
+
 BUSY_SECONDS: Final = 5.0
 
 _MIGRATING: Final = 0x696D70616374  # any number, the same in every process
 
-# INSERT … ON CONFLICT: SQLAlchemy compiles PostgreSQL's for SQLite just as well, so one statement serves
-# both.
+# INSERT … ON CONFLICT: SQLAlchemy compiles PostgreSQL's for SQLite just as well, so one statement serves both.
 upsert: Final = postgresql.insert
 
 
@@ -37,14 +39,14 @@ def connect(
 ) -> Engine:
     """Make the engine for `sqlite:///path/file.db` or `postgresql://…`; it connects at its first use.
 
+    Its errors never show a statement's values, which may be somebody's.
+
     Args:
         url: where the database is; the drivers are chosen here.
         journal: SQLite's journal mode.
         synchronous: SQLite's: FULL survives a power cut with every commit, NORMAL may lose the last ones.
         foreign_keys: whether SQLite enforces them; PostgreSQL always does.
         statement_timeout: after this PostgreSQL ends a statement, or a transaction that stands idle.
-
-    No error of it ever shows a statement's values, which may be somebody's.
 
     Raises:
         RuntimeError: SQLite is older than `SQLITE_AT_LEAST`.
@@ -111,8 +113,7 @@ def _postgresql(url: URL, statement_timeout: timedelta) -> Engine:
     milliseconds = str(int(statement_timeout.total_seconds() * 1000))
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
-        # A rule that reads and then writes is right on SQLite, where writers queue; it must be right here
-        # too.
+        # A rule that reads and then writes is right on SQLite, where writers queue; it must be right here too.
         isolation_level="SERIALIZABLE",
         pool_pre_ping=True,
         # Transactions that run together collide more than they gain; the others wait for a connection.

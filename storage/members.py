@@ -241,13 +241,12 @@ def revoke(session: Session, *, actor: Member | None, member: Member, network: s
     """Take a role away; who may give it may take it. False if the person did not have it.
 
     Raises:
-        Refused: the actor may not take this role here, or would leave the network without a coordinator, or
-            all networks without an admin.
+        Refused: the actor may not take this role here, or is the last coordinator or admin and wants to go.
     """
     _may_give(session, actor, network, role)
     where = EVERYWHERE if role is Role.ADMIN else network
     own = actor is not None and actor.id == member.id
-    if own and role in {Role.COORDINATOR, Role.ADMIN} and len(_ids(session, where, role)) == 1:
+    if own and role in {Role.COORDINATOR, Role.ADMIN} and _ids(session, where, role) == [member.id]:
         raise Refused("You are the last one with this role; give it to somebody else first.")
     c = _grant.c
     held = delete(_grant).where(c.member_id == member.id, c.network == where, c.role == role)
@@ -343,9 +342,7 @@ def reach(
 def account(session: Session, *, platform: str, address: str) -> Account | None:
     """The account behind a platform's id; None if nobody here has it."""
     fingerprint = ring().blind(f"account.{platform}", address)
-    return session.exec(
-        select(Account).where(Account.platform == platform, Account.fingerprint == fingerprint)
-    ).first()
+    return session.exec(select(Account).where(Account.platform == platform, Account.fingerprint == fingerprint)).first()
 
 
 def everyone(session: Session, network: str) -> list[tuple[Member, frozenset[Role]]]:

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Index, UniqueConstraint, and_, delete, func, insert, or_, select, text
 from sqlmodel import Field, col
 
-from storage.codes import ALPHABET, _check, draw, read
+from storage.codes import ALPHABET, check, draw, read
 from storage.members import Member
 from storage.recurrence import DAY, resolve, zone_of
 from storage.refused import Refused
@@ -40,6 +40,7 @@ REMINDERS: Final = (("24h", timedelta(hours=24)), ("1h", timedelta(hours=1)))
 _MEMBER: Final = f"{Member.__tablename__}.id"
 _QUARTER: Final = 15 * 60
 _FIRST_QUARTER: Final = 1_767_225_600 // _QUARTER  # 2026-01-01, from which slot codes count
+_SLOT_CODE: Final = range(len("S-NNQQQQC"), len("S-NNNNNQQQQC") + 1)  # offer's number, quarter, check
 _NOTHING: Final[frozenset[int]] = frozenset()
 _LIVE_SESSION: Final = text("cancelled_at IS NULL")
 
@@ -335,11 +336,9 @@ def slot_by_code(session: Session, code: str, *, network: str) -> Slot:
         Refused: there is no such slot in the network's offers.
     """
     spelled = read(code, "S")
-    if spelled is not None and len(spelled) > 7:
+    if spelled is not None and len(spelled) in _SLOT_CODE:
         digits = spelled[2:-1]
-        starts_at = datetime.fromtimestamp(
-            (_number(digits[-4:]) + _FIRST_QUARTER) * _QUARTER, ZoneInfo("UTC")
-        )
+        starts_at = datetime.fromtimestamp((_number(digits[-4:]) + _FIRST_QUARTER) * _QUARTER, ZoneInfo("UTC"))
         offer = session.scalar(
             select(Offer).where(
                 col(Offer.number) == _number(digits[:-4]),
@@ -496,9 +495,7 @@ def offer(
     if bool(days) == (day is not None) or not days <= frozenset(range(7)):
         raise ValueError("An offer is either weekly, on weekdays 0 to 6, or on one day.")
     if from_minute % 15 or not 0 <= from_minute < to_minute <= DAY:
-        raise Refused(
-            "Office hours begin on a quarter of an hour, such as 16:00 or 16:15, and end later that day."
-        )
+        raise Refused("Office hours begin on a quarter of an hour, such as 16:00 or 16:15, and end later that day.")
     if not 10 <= length <= 240:
         raise Refused("A conversation takes 10 to 240 minutes.")
     if to_minute - from_minute < length:
@@ -509,8 +506,8 @@ def offer(
         raise Refused("A conversation has 1 to 50 seats.")
     if not (0 <= notice_hours <= 14 * 24 and 1 <= horizon_days <= 180):
         raise Refused("Notice is 0 to 336 hours, and slots open 1 to 180 days ahead.")
-    if min(daily_cap or 1, weekly_cap or 1) < 1:
-        raise Refused("A cap is at least one conversation.")
+    if not all(cap is None or 1 <= cap <= 1000 for cap in (daily_cap, weekly_cap)):
+        raise Refused("A cap is 1 to 1000 conversations.")
     if day is not None and resolve(day, to_minute, zone_of(zone)).at <= now:
         raise Refused("That day is over.")
     number, code = _fresh_names(session, rng)
@@ -570,9 +567,7 @@ def rezone(session: Session, *, mentor: UUID, zone: str) -> int:
     return len(moved)
 
 
-def block(
-    session: Session, *, mentor: UUID, first_day: date, last_day: date, zone: str, now: datetime
-) -> list[Booked]:
+def block(session: Session, *, mentor: UUID, first_day: date, last_day: date, zone: str, now: datetime) -> list[Booked]:
     """Close all slots of a mentor on these local days, both included; returns the bookings that stand there.
 
     Raises:
@@ -649,9 +644,7 @@ def book(
                 raise _taken() from None
 
 
-def move(
-    session: Session, *, booking: Booking, slot: Slot, by: UUID, now: datetime
-) -> tuple[Booked, HourSession]:
+def move(session: Session, *, booking: Booking, slot: Slot, by: UUID, now: datetime) -> tuple[Booked, HourSession]:
     """Move a booking to another slot: code and UID stay, SEQUENCE rises, the former slot is free again.
 
     Returns:
@@ -769,6 +762,8 @@ def noshow(session: Session, *, booking: Booking, by: UUID, now: datetime) -> tu
 def leave(session: Session, *, person: UUID, now: datetime) -> list[Booked]:
     """Undo what a person who goes away still stands in: offers withdrawn, bookings to come cancelled.
 
+    To be called before the person is erased: erasure deletes rows and tells nobody.
+
     Returns:
         Every booking that fell, on either side, so that the others can be told.
     """
@@ -787,9 +782,7 @@ def leave(session: Session, *, person: UUID, now: datetime) -> list[Booked]:
 
 # How it is done
 
-_BOOKED: Final = select(Booking, HourSession).join(
-    HourSession, col(Booking.session_id) == col(HourSession.id)
-)
+_BOOKED: Final = select(Booking, HourSession).join(HourSession, col(Booking.session_id) == col(HourSession.id))
 
 _Time = tuple[Offer, datetime, datetime]
 """An offer, and when one of its slots begins and ends."""
@@ -843,7 +836,7 @@ def _begins(time: _Time) -> datetime:
 def _slot(offer: Offer, starts_at: datetime, ends_at: datetime) -> Slot:
     quarter = _quarters(starts_at, ends_at)[0] - _FIRST_QUARTER
     body = _digits(offer.number, 2) + _digits(quarter, 4)
-    return Slot(offer, starts_at, ends_at, f"S-{body}{_check('S', body)}")
+    return Slot(offer, starts_at, ends_at, f"S-{body}{check('S', body)}")
 
 
 def _digits(number: int, width: int) -> str:
@@ -935,9 +928,7 @@ class _Agenda:
         if member == offer.mentor_id:
             return Refused("These are your own office hours.")
         if starts_at < now + timedelta(hours=offer.notice_hours):
-            return Refused(
-                "It is too late for that slot: its mentor asks for {n} h notice.", n=offer.notice_hours
-            )
+            return Refused("It is too late for that slot: its mentor wants to know {n} h ahead.", n=offer.notice_hours)
         if starts_at >= now + timedelta(days=offer.horizon_days):
             return Refused("That slot is not open yet: bookings open {n} days ahead.", n=offer.horizon_days)
         return self._obstacle(offer, member)(starts_at, ends_at)
@@ -1068,7 +1059,7 @@ def _held(session: Session, booking: Booking) -> Booked:
 
 def _must_stand_before_it_begins(booking: Booking, hour: HourSession, now: datetime) -> None:
     if booking.state not in _STANDING:
-        raise Refused("That booking does not stand any more.")
+        raise Refused("That booking no longer stands.")
     if now >= hour.starts_at:
         raise Refused("That conversation has already begun.")
 
@@ -1088,7 +1079,7 @@ def _judge(session: Session, booking: Booking, mentor: UUID, state: BookingState
     if hour.mentor_id != mentor:
         raise _unknown()
     if booking.state not in {BookingState.CONFIRMED, BookingState.DONE, BookingState.NOSHOW}:
-        raise Refused("That booking does not stand any more.")
+        raise Refused("That booking no longer stands.")
     if now < hour.starts_at:
         raise Refused("That conversation has not begun yet.")
     booking.state, booking.closed_at = state, now

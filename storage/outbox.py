@@ -241,7 +241,7 @@ _free: Final = (
 _expire: Final = (
     update(_outbox)
     .where(_free, _c.expires_at <= bindparam("now", type_=UTC))
-    .values(state=State.DEAD, error="expired", ended_at=bindparam("now", type_=UTC))
+    .values(state=State.DEAD, error="expired", ended_at=bindparam("now", type_=UTC), payload=None)
 )
 # A common table expression, because PostgreSQL could otherwise run the locking query more than once.
 _due: Final = (
@@ -333,6 +333,21 @@ def next_due(session: Session, sender: str, now: datetime) -> datetime | None:
     pending = (_c.sender == sender) & (_c.state == text("'pending'"))
     found: datetime | None = execute(session, select(func.min(free_from, type_=UTC)).where(pending, waiting)).scalar()
     return found
+
+
+def suspect(session: Session, before: datetime) -> int:
+    """After a backup was restored: what was due before this instant may have been sent already.
+
+    It counts as tried since it was put, so that couriers look into the room before they send it; tells how many.
+    """
+    unsure = update(_outbox).where(_c.state == text("'pending'"), _c.due_at < before)
+    change = unsure.values(
+        tries=_c.tries + 1,
+        first_try_at=func.coalesce(_c.first_try_at, _c.put_at),
+        claimed_by=None,
+        claimed_until=None,
+    )
+    return changed(session, change)
 
 
 def forget(session: Session, before: datetime) -> int:

@@ -65,6 +65,11 @@ def at(session: Session, bot: str, address: str) -> Place | None:
     return session.exec(select(Place).where(Place.bot == bot, Place.address == address)).first()
 
 
+def shared_by(session: Session, address: str) -> frozenset[str]:
+    """The networks whose bots sit in one room together, on any platform."""
+    return frozenset(session.exec(select(Place.network).where(Place.address == address)))
+
+
 def move(session: Session, bot: str, old: str, new: str) -> bool:
     """A room was replaced by another; False if it is none of ours."""
     place = at(session, bot, old)

@@ -86,7 +86,7 @@ def erase(session: Session, member_id: UUID, now: datetime) -> Report:
     keys = ring()
     report = Report(key=keys.erase(member_id, now))
     mark = keys.blind("erasure", member_id.hex)
-    session.execute(upsert(core(Erased)).values(mark=mark, at=now).on_conflict_do_nothing())
+    _note(session, mark, now)
     for table, privacy in _tables(children_first=True):
         if not privacy.whose or privacy.erase is Erasure.KEEP:
             continue
@@ -95,7 +95,10 @@ def erase(session: Session, member_id: UUID, now: datetime) -> Report:
                 report.rows[table.name] = _forget(session, table, privacy, member_id)
         except Conflict:
             report.failed.append(table.name)
-    session.expire_all()  # what the session remembers of these rows is no longer so
+    for thing in list(session):
+        # Whoever still holds one of these rows may read it, but must not bring it back by changing it.
+        if isinstance(thing, Table) and member_id in {getattr(thing, column) for column in thing.privacy.whose}:
+            session.expunge(thing)
     return report
 
 
@@ -106,7 +109,7 @@ def replay(session: Session, now: datetime) -> list[Report]:
     marks = keys.journal() | here
     keys.replay(here)
     for mark, at in marks.items():
-        session.execute(upsert(core(Erased)).values(mark=mark, at=at).on_conflict_do_nothing())
+        _note(session, mark, at)
     back = [
         member_id
         for member_id in session.scalars(select(core(Member).c.id))
@@ -123,6 +126,10 @@ def sweep(session: Session, now: datetime) -> dict[str, int]:
             old = delete(table).where(table.c[privacy.since] < now - privacy.kept)
             swept[table.name] = changed(session, old)
     return {name: rows for name, rows in swept.items() if rows}
+
+
+def _note(session: Session, mark: bytes, at: datetime) -> None:
+    session.execute(upsert(core(Erased)).values(mark=mark, at=at).on_conflict_do_nothing())
 
 
 def _tables(*, children_first: bool = False) -> Iterator[tuple[CoreTable, Privacy]]:

@@ -190,8 +190,8 @@ def attempt(session: Session) -> Iterator[None]:
 def execute(
     session: Session, statement: Executable, values: Mapping[str, Any] | None = None
 ) -> CursorResult[*tuple[Any, ...]]:
-    """Execute a statement about rows, not objects: as `session.execute`, at two thirds of its price."""
-    session.flush()  # what the session was told so far comes first, as always; costs nothing if there is nothing
+    """Execute a Core statement, about rows and not objects: `session.execute` without the ORM's overhead."""
+    session.flush()  # what the session was told so far comes first, as always
     return session.connection().execute(statement, values)
 
 

@@ -56,6 +56,18 @@ async def test_a_chain_that_was_changed_says_where(store: Store, now: datetime, 
     assert await store.run(audit.verify) == broken
 
 
+async def test_who_changes_an_entry_and_its_hash_breaks_the_next_one(store: Store, now: datetime) -> None:
+    await store.run(entries(6, now))
+
+    def forge(session: Session) -> None:
+        entry = session.get_one(audit.AuditEntry, 3)
+        entry.subject = "B-9"
+        entry.hash = audit._digest({name: value for name, value in entry.model_dump().items() if name != "hash"})
+
+    await store.run(forge)
+    assert await store.run(audit.verify) == 4
+
+
 async def test_a_chain_whose_oldest_entries_were_due_to_go_still_verifies(store: Store, now: datetime) -> None:
     await store.run(entries(6, now))
     await store.run(lambda s: s.execute(text("DELETE FROM audit_entry WHERE seq <= 2")) and None)

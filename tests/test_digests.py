@@ -1,30 +1,20 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import digests
-from storage.digests import DigestIssue, DigestSchedule
 from storage.recurrence import Occurrence, Schedule
 from storage.refused import Refused
 from storage.store import Session, Store
-from storage.table import Table, core
 
 FRIDAY = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 23, 7, tzinfo=UTC)  # 09:00 in Kyiv
 WEEK = timedelta(days=7)
-
-
-@pytest.fixture
-async def digest_store(store: Store) -> Store:
-    def begin(session: Session) -> None:
-        Table.metadata.create_all(session.connection(), [core(DigestSchedule), core(DigestIssue)])
-
-    await store.run(begin)
-    return store
 
 
 def on_mondays(session: Session, network: str = "uj", now: datetime = FRIDAY) -> Schedule:
@@ -35,7 +25,7 @@ def keys(session: Session, now: datetime) -> list[str]:
     return [each.key for each in digests.due(session, now)]
 
 
-async def test_a_digest_is_due_from_its_time_until_it_is_made(digest_store: Store) -> None:
+async def test_a_digest_is_due_from_its_time_until_it_is_made(store: Store) -> None:
     def check(session: Session) -> None:
         assert on_mondays(session).show() == "Mon 09:00"
         assert digests.next_at(session, "uj", FRIDAY) == MONDAY
@@ -47,27 +37,27 @@ async def test_a_digest_is_due_from_its_time_until_it_is_made(digest_store: Stor
         assert keys(session, MONDAY + timedelta(days=6)) == []
         assert keys(session, MONDAY + WEEK) == ["digest:uj:2026-W49"]
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_after_downtime_only_the_latest_digest_is_owed(digest_store: Store) -> None:
+async def test_after_downtime_only_the_latest_digest_is_owed(store: Store) -> None:
     def check(session: Session) -> None:
         on_mondays(session)
         assert keys(session, MONDAY + 3 * WEEK + timedelta(seconds=2)) == ["digest:uj:2026-W51"]
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_a_new_schedule_owes_nothing_from_before(digest_store: Store) -> None:
+async def test_a_new_schedule_owes_nothing_from_before(store: Store) -> None:
     def check(session: Session) -> None:
         on_mondays(session, now=MONDAY + timedelta(hours=1))
         assert keys(session, MONDAY + timedelta(hours=2)) == []
         assert keys(session, MONDAY + WEEK) == ["digest:uj:2026-W49"]
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_a_changed_day_makes_no_second_digest_in_the_same_week(digest_store: Store) -> None:
+async def test_a_changed_day_makes_no_second_digest_in_the_same_week(store: Store) -> None:
     def check(session: Session) -> None:
         on_mondays(session)
         digests.mark(session, network="uj", key=keys(session, MONDAY)[0], now=MONDAY)
@@ -75,10 +65,10 @@ async def test_a_changed_day_makes_no_second_digest_in_the_same_week(digest_stor
         assert keys(session, MONDAY + timedelta(days=3)) == []
         assert keys(session, MONDAY + timedelta(days=10)) == ["digest:uj:2026-W49"]
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_a_paused_network_is_owed_nothing_also_afterwards(digest_store: Store) -> None:
+async def test_a_paused_network_is_owed_nothing_also_afterwards(store: Store) -> None:
     def check(session: Session) -> None:
         assert not digests.pause(session, network="uj")
         on_mondays(session)
@@ -89,10 +79,10 @@ async def test_a_paused_network_is_owed_nothing_also_afterwards(digest_store: St
         assert keys(session, MONDAY + timedelta(days=2)) == []
         assert keys(session, MONDAY + WEEK) == ["digest:uj:2026-W49"]
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_networks_have_their_own_schedules_and_daily_digests_their_dates(digest_store: Store) -> None:
+async def test_networks_have_their_own_schedules_and_daily_digests_their_dates(store: Store) -> None:
     def check(session: Session) -> None:
         on_mondays(session)
         digests.schedule(session, network="climate", when="daily 09:00", zone="Asia/Almaty", now=FRIDAY)
@@ -102,10 +92,10 @@ async def test_networks_have_their_own_schedules_and_daily_digests_their_dates(d
         assert (found.schedule, found.zone) == ("daily 09:00", "Asia/Almaty")
         assert digests.scheduled(session, "sanctions") is None
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_a_digest_in_the_repeated_hour_is_due_once(digest_store: Store) -> None:
+async def test_a_digest_in_the_repeated_hour_is_due_once(store: Store) -> None:
     def check(session: Session) -> None:
         before = datetime(2026, 10, 24, tzinfo=UTC)
         digests.schedule(session, network="uj", when="Sun 03:30", zone="Europe/Kyiv", now=before)
@@ -117,29 +107,27 @@ async def test_a_digest_in_the_repeated_hour_is_due_once(digest_store: Store) ->
                 made.append((key, at))
         assert made == [("digest:uj:2026-W43", datetime(2026, 10, 25, 0, 30, tzinfo=UTC))]
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_schedules_that_cannot_be_read_are_refused(digest_store: Store) -> None:
+async def test_schedules_that_cannot_be_read_are_refused(store: Store) -> None:
     def check(session: Session) -> None:
         for when, zone in (("0 9 1 * *", "Europe/Kyiv"), ("sometimes", "Europe/Kyiv"), ("Mon 09:00", "Nowhere")):
             with pytest.raises(Refused):
                 digests.schedule(session, network="uj", when=when, zone=zone, now=FRIDAY)
         assert digests.scheduled(session, "uj") is None
 
-    await digest_store.run(check)
+    await store.run(check)
 
 
-async def test_of_several_that_find_a_digest_due_one_makes_it(
-    digest_store: Store, open_store: Callable[[], Store]
-) -> None:
-    await digest_store.run(on_mondays)
+async def test_of_several_that_find_a_digest_due_one_makes_it(store: Store, open_store: Callable[[], Store]) -> None:
+    await store.run(on_mondays)
 
     def tick(session: Session) -> int:
         return sum(digests.mark(session, network=n, key=key, now=MONDAY) for n, key, _ in digests.due(session, MONDAY))
 
     others = [open_store() for _ in range(3)]
-    assert sum(await asyncio.gather(*(each.run(tick) for each in (digest_store, *others) for _ in range(5)))) == 1
+    assert sum(await asyncio.gather(*(each.run(tick) for each in (store, *others) for _ in range(5)))) == 1
 
 
 @given(
@@ -148,8 +136,6 @@ async def test_of_several_that_find_a_digest_due_one_makes_it(
     start=st.integers(0, 365 * 24).map(lambda hours: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hours)),
 )
 def test_weekly_keys_follow_one_another_without_a_repetition(weekday: int, minute: int, start: datetime) -> None:
-    from zoneinfo import ZoneInfo
-
     schedule, zone = Schedule(frozenset({weekday}), minute), ZoneInfo("Europe/Kyiv")
     found: list[Occurrence] = []
     for _ in range(60):

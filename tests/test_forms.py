@@ -49,6 +49,17 @@ async def test_there_is_one_open_question_for_each_room_and_the_newest_counts(
     assert [await current(room) for room in ("!a", "!b", "!c")] == ["two", "other", None]
 
 
+async def test_a_new_question_takes_the_place_of_the_old_one_altogether(
+    store: Store, ann: Member, now: datetime
+) -> None:
+    old = {"call": "hours book", "asked": "slot", "choices": ["S-1"], "wrong": 1, "now": now}
+    new = {"call": "me zone", "asked": "zone", "choices": [], "wrong": 0, "now": now + timedelta(seconds=1)}
+    for facts in (old, new):
+        await store.run(lambda s, f=facts: forms.keep(s, member_id=ann.id, **HERE, **f))
+    found = await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE))
+    assert found == forms.Open("me zone", "zone", (), 0, now + timedelta(seconds=1))
+
+
 async def test_a_form_that_was_stopped_is_gone(store: Store, ann: Member, now: datetime) -> None:
     await store.run(lambda s: forms.keep(s, member_id=ann.id, **HERE, call="x", asked="y", now=now))
     assert await store.run(lambda s: forms.stop(s, member_id=ann.id, **HERE))

@@ -37,6 +37,14 @@ async def test_what_is_done_is_no_longer_pending_and_stays_done_when_told_again(
     assert await store.run(lambda s: inbox.pending(s, BOT)) == []
 
 
+async def test_what_is_done_is_kept_without_its_words(store: Store, now: datetime) -> None:
+    await store.run(lambda s: inbox.receive(s, BOT, [("$a", "!r", "x")], "t1", now))
+    await store.run(lambda s: inbox.done(s, BOT, "$a", now))
+    row = await store.run(lambda s: s.get(inbox.Inbox, (BOT, "$a")))
+    assert row
+    assert (row.heard, row.done_at, row.room) == (None, now, "!r")
+
+
 async def test_an_event_that_was_never_received_is_done_once(store: Store, now: datetime) -> None:
     assert await store.run(lambda s: inbox.done(s, "discord:uj", "77", now))
     assert not await store.run(lambda s: inbox.done(s, "discord:uj", "77", now))

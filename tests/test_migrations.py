@@ -18,6 +18,7 @@ from storage.table import SealedText, every_table
 
 MIGRATE = """
 import asyncio, sys
+import storage.migrations, storage.table
 from storage.sealed import Vault
 from storage.store import Store
 
@@ -26,6 +27,9 @@ async def main(store_url, keys_url):
     await store.migrate()
     await store.close()
 
+storage.table.every_table()
+print("ready", flush=True)
+sys.stdin.read()  # until everybody is ready
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -55,12 +59,17 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 def test_migrating_twice_changes_nothing(empty: tuple[str, str]) -> None:
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", MIGRATE, *empty], check=True)
+        subprocess.run([sys.executable, "-c", MIGRATE, *empty], check=True, stdin=subprocess.DEVNULL)
     assert differences(empty[0]) == []
 
 
 def test_processes_that_migrate_at_once_all_succeed(empty: tuple[str, str]) -> None:
-    processes = [subprocess.Popen([sys.executable, "-c", MIGRATE, *empty]) for _ in range(3)]
+    command = [sys.executable, "-c", MIGRATE, *empty]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.close()
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     assert differences(empty[0]) == []
 

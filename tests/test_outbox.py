@@ -175,7 +175,7 @@ async def test_an_expired_message_is_given_up_unless_it_is_being_sent(store: Sto
 
     rows = await store.run(lambda s: {key: s.get(outbox.Outbox, key) for key in "ab"})
     assert rows["a"].state == "pending"
-    assert (rows["b"].state, rows["b"].error) == ("dead", "expired")
+    assert (rows["b"].state, rows["b"].error, rows["b"].payload) == ("dead", "expired", None)
     assert await store.run(lambda s: outbox.sent(s, "a", "c1", "$1", now + 20 * SECOND))
 
 
@@ -204,6 +204,15 @@ async def test_only_what_ended_long_ago_is_forgotten(store: Store, now: datetime
     assert await store.run(lambda s: s.get(outbox.Outbox, "a")) is None
     assert await store.run(lambda s: s.get(outbox.Outbox, "b"))
     assert await store.run(lambda s: s.get(outbox.Outbox, "c"))
+
+
+async def test_after_a_restore_whatever_was_due_is_looked_for_before_it_is_sent(store: Store, now: datetime) -> None:
+    await store.run(lambda s: put(s, "due", now))
+    await store.run(lambda s: put(s, "later", now, due_at=now + 5 * MINUTE))
+    assert await store.run(lambda s: outbox.suspect(s, now + SECOND)) == 1
+
+    claimed = await store.run(lambda s: claim(s, now + 5 * MINUTE))
+    assert {message.key: message.first_try_at for message in claimed} == {"due": now, "later": None}
 
 
 async def test_a_bucket_gives_its_burst_at_once_and_then_its_rate(store: Store, now: datetime) -> None:

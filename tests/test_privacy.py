@@ -148,6 +148,20 @@ async def test_nothing_can_be_stored_for_a_person_after_erasure(store: Store, an
         await store.run(lambda s: forms.keep(s, member_id=ann.id, bot="b", room="r", call="x", asked="y", now=now))
 
 
+async def test_who_is_erased_can_still_be_answered_in_the_same_transaction(
+    store: Store, ann: Member, now: datetime
+) -> None:
+    def erase(session: Session) -> str:
+        person = session.get_one(Member, ann.id)
+        privacy.erase(session, person.id, now)
+        audit.append(session, at=now, network="uj", actor=person.id, action="privacy.erase")
+        person.away_until = now
+        return person.language
+
+    assert await store.run(erase) == "en"
+    assert await store.run(lambda s: s.get(Member, ann.id)) is None
+
+
 async def test_somebody_who_comes_back_after_erasure_is_somebody_new(store: Store, ann: Member, now: datetime) -> None:
     await store.run(lambda s: privacy.erase(s, ann.id, now))
     back = await store.run(

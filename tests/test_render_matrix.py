@@ -14,7 +14,7 @@ from bots.matrix.power import Power
 from bots.matrix.render import LIMIT, MOST_BUTTONS, render
 from bots.matrix.rooms import _server_of
 from commands.core.line import Call
-from commands.core.reply import Button, Fields, File, Quote, Reply, Source, Sources, Table
+from commands.core.reply import Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
 from commands.core.strings import Catalogues
 from commands.core.text import Text, Voice, _, plain
 from tests.replies import replies
@@ -26,6 +26,7 @@ TAGS = {"p", "br", "strong", "code", "em", "a", "blockquote"}
 # -- saying -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")
 @settings(max_examples=60, deadline=None)
 @given(replies)
 def test_any_reply_fits_and_its_markup_is_ours(reply: Reply) -> None:
@@ -37,9 +38,9 @@ def test_any_reply_fits_and_its_markup_is_ours(reply: Reply) -> None:
             # A page may be as long as the limit, its joints included.
             assert len(content["body"].encode()) + len(content["formatted_body"].encode()) <= LIMIT
             assert set(re.findall(r"</?([a-zA-Z]+)", content["formatted_body"])) <= TAGS
-    assert sum(part.attachment is not None for part in parts) == len(reply.files) + sum(
-        type(block).__name__ == "Picture" for block in reply.blocks
-    )
+    pictures = sum(isinstance(block, Picture) for block in reply.blocks)
+    attached = pictures + len(reply.files) + (reply.page is not None)
+    assert sum(part.attachment is not None for part in parts) == attached
 
 
 def test_words_of_members_never_become_markup() -> None:
@@ -81,6 +82,19 @@ def test_buttons_are_numbered_lines_and_their_lines_travel_with_the_last_text() 
         assert line_of_button(last.content, again) == f"take n={number - 1}"
     assert line_of_button(last.content, 11) is None
     assert line_of_button({BUTTONS: "take"}, 1) is None
+
+
+def test_a_choice_among_its_like_is_its_number_and_its_label() -> None:
+    (part,) = render(Reply(plain("which?"), actions=[Button(plain("tea"), Call("take tea"), terse=True)]), VOICE)
+    assert part.content["body"] == f"which?\n\n{keycap(1)} tea"
+    assert part.content[BUTTONS] == ["take tea"]
+
+
+def test_a_page_is_attached_as_a_file_of_its_own() -> None:
+    _text, page = render(Reply(plain("the digest"), page="digest.html"), VOICE)
+    assert page.content["filename"] == "digest.html"
+    assert page.attachment is not None
+    assert b"the digest" in page.attachment.data
 
 
 def test_a_long_reply_is_cut_between_blocks() -> None:

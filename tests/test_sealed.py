@@ -1,6 +1,7 @@
+import asyncio
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -180,6 +181,31 @@ async def test_no_sealed_word_is_in_any_file_of_the_database(
     assert b"key of " in everything, "the search would find what is plain"
     for word in ("PLANTED", "зерно", "SECRET"):
         assert word.encode() not in everything
+
+
+async def test_processes_that_seal_for_somebody_new_at_once_use_one_key(
+    open_store: Callable[[], Store], now: datetime
+) -> None:
+    def put(n: int) -> Callable[[Session], bool]:
+        return lambda s: outbox.put(
+            s,
+            key=f"{n}",
+            sender="matrix:uj",
+            owner=ANN,
+            payload=f"words {n}",
+            place="!room",
+            lane=outbox.Lane.REPLY,
+            due_at=now,
+            now=now,
+        )
+
+    stores = [open_store() for _ in range(4)]
+    await asyncio.gather(*(store.run(put(n)) for n, store in enumerate(stores)))
+    lease = timedelta(minutes=1)
+    claimed = await stores[0].run(
+        lambda s: outbox.claim(s, sender="matrix:uj", owner="c", lease=lease, limit=9, now=now)
+    )
+    assert [message.payload for message in claimed] == [f"words {n}" for n in range(4)]
 
 
 async def test_a_row_moved_to_another_column_is_refused(store: Store, now: datetime) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import closing
@@ -121,6 +122,21 @@ async def test_two_who_read_and_then_write_do_not_overlook_each_other(
     stores = [open_store() for _ in range(3)]
     await asyncio.gather(*(store.run(one_if_none(f"{n}")) for n in range(5) for store in stores))
     assert len(await names(stores[0])) == 1
+
+
+async def test_on_sqlite_whoever_reads_and_then_writes_need_not_try_twice(sqlite_store: Store, tmp_path: Path) -> None:
+    other = Store(f"sqlite:///{tmp_path}/hub.db", vault=Vault(f"sqlite:///{tmp_path}/keys.db", bytes(range(32))))
+    calls = []
+
+    def rule(session: Session) -> None:
+        calls.append(1)
+        number = len(session.exec(select(Place)).all())
+        time.sleep(0.001)
+        session.add(place(f"{number}"))
+
+    await asyncio.gather(*(store.run(rule) for _ in range(10) for store in (sqlite_store, other)))
+    assert len(calls) == len(await names(sqlite_store)) == 20
+    await other.close()
 
 
 async def test_many_writers_of_one_row_lose_no_update(open_store: Callable[[], Store], now: datetime) -> None:

@@ -124,6 +124,7 @@ class Terminal:
         self._files = files
         self._write = write
         self._room = ""
+        self._numbers: list[str] = []
         self._client.add_event_callback(self._invited, InviteMemberEvent)
         self._client.add_event_callback(self._heard, RoomMessage)
 
@@ -152,8 +153,8 @@ class Terminal:
                 return False
             case ["/rooms"]:
                 self._list_rooms()
-            case ["/go", number] if number.isdecimal() and 1 <= int(number) <= len(self._client.rooms):
-                self._room = list(self._client.rooms)[int(number) - 1]
+            case ["/go", number] if number.isdecimal() and 1 <= int(number) <= len(self._rooms()):
+                self._room = self._rooms()[int(number) - 1].room_id
                 self._list_rooms()
             case ["/go", *_]:
                 self._tell("There is no such room; /rooms lists them.")
@@ -163,8 +164,15 @@ class Terminal:
                 await self._person.say(self._room, line)
         return True
 
+    def _rooms(self) -> list[MatrixRoom]:
+        """The rooms to speak in; each keeps the number that it got first."""
+        for room_id, room in self._client.rooms.items():
+            if room_id not in self._numbers and room.room_type != "m.space":
+                self._numbers.append(room_id)
+        return [self._client.rooms[room_id] for room_id in self._numbers if room_id in self._client.rooms]
+
     def _list_rooms(self) -> None:
-        for number, room in enumerate(self._client.rooms.values(), 1):
+        for number, room in enumerate(self._rooms(), 1):
             here = "→" if room.room_id == self._room else " "
             lock = "encrypted" if room.encrypted else "not encrypted"
             self._tell(f"{here} {number}. {room.display_name} ({lock}, {room.member_count} people)")
@@ -172,7 +180,7 @@ class Terminal:
     async def _invited(self, room: MatrixRoom, event: InviteMemberEvent) -> None:
         if event.state_key == self._client.user_id and event.membership == "invite":
             await self._client.join(room.room_id)
-            self._tell(f"* {event.sender} wants to talk with you in private; you are in. /rooms shows the room.")
+            self._tell(f"* {event.sender} talks with you in private: /go {len(self._rooms()) + 1} takes you there.")
 
     async def _heard(self, room: MatrixRoom, event: RoomMessage) -> None:
         who = "you" if event.sender == self._client.user_id else room.user_name(event.sender) or event.sender

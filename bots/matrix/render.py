@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, assert_never
 
 from bots.matrix.hearing import BUTTONS, keycap
+from commands.core import page
 from commands.core.chart import draw
 from commands.core.reply import Block, Button, Fields, File, Picture, Quote, Reply, Sources, Table
 from commands.core.text import Text, Voice
@@ -63,11 +64,13 @@ def render(reply: Reply, voice: Voice) -> list[Part]:
     actions = reply.actions[:MOST_BUTTONS]
     for number, button in enumerate(actions, start=1):
         pieces.append(replace(_button(number, button, voice), block=len(reply.blocks)))
-    parts = [Part(_notice(page)) for page in _pages(_short_enough(pieces))]
+    parts = [Part(_notice(lines)) for lines in _pages(_short_enough(pieces))]
     if actions and parts:
         parts[-1].content[BUTTONS] = [button.call.line() for button in actions]
     parts += (_picture(block, voice) for block in reply.blocks if isinstance(block, Picture))
     parts += (_file(file) for file in reply.files)
+    if reply.page is not None:
+        parts.append(_file(File(reply.page, "text/html", page.write(reply, voice))))
     return parts
 
 
@@ -130,6 +133,8 @@ def _row(head: list[_Piece], cells: list[_Piece]) -> _Piece:
 
 def _button(number: int, button: Button, voice: Voice) -> _Piece:
     label, line = _said(button.label, voice), voice.prefix + button.call.line()
+    if button.terse:
+        return _Piece(f"{keycap(number)} {label.body}", f"{keycap(number)} {label.html}")
     return _Piece(
         f"{keycap(number)} {label.body} — {line}",
         f"{keycap(number)} {label.html} — <code>{_escaped(line)}</code>",
@@ -165,37 +170,37 @@ def _cut(words: str) -> Iterator[str]:
 
 
 def _pages(pieces: Iterator[_Piece]) -> Iterator[list[_Piece]]:
-    page: list[_Piece] = []
+    lines: list[_Piece] = []
     weight = 0
     for piece in pieces:
-        if page and weight + piece.weight > LIMIT:
-            whole, rest = _at_block_border(page)
+        if lines and weight + piece.weight > LIMIT:
+            whole, rest = _at_block_border(lines)
             yield whole
-            page, weight = rest, sum(each.weight for each in rest)
-        page.append(piece)
+            lines, weight = rest, sum(each.weight for each in rest)
+        lines.append(piece)
         weight += piece.weight
-    if page:
-        yield page
+    if lines:
+        yield lines
 
 
-def _at_block_border(page: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
+def _at_block_border(lines: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
     """Break a full page before its last block, unless that block is most of it."""
-    last = page[-1].block
-    whole = [piece for piece in page if piece.block != last]
-    rest = [piece for piece in page if piece.block == last]
+    last = lines[-1].block
+    whole = [piece for piece in lines if piece.block != last]
+    rest = [piece for piece in lines if piece.block == last]
     if whole and sum(piece.weight for piece in rest) < LIMIT // 2:
         return whole, rest
-    return page, []
+    return lines, []
 
 
-def _notice(page: list[_Piece]) -> dict[str, Any]:
+def _notice(lines: list[_Piece]) -> dict[str, Any]:
     bodies: list[str] = []
     riches: list[str] = []
-    for block in sorted({piece.block for piece in page}):
-        lines = [piece for piece in page if piece.block == block]
-        tag = lines[0].tag
-        bodies.append("\n".join(piece.body for piece in lines))
-        riches.append(f"<{tag}>" + "<br>".join(piece.html for piece in lines) + f"</{tag}>")
+    for block in sorted({piece.block for piece in lines}):
+        of_block = [piece for piece in lines if piece.block == block]
+        tag = of_block[0].tag
+        bodies.append("\n".join(piece.body for piece in of_block))
+        riches.append(f"<{tag}>" + "<br>".join(piece.html for piece in of_block) + f"</{tag}>")
     return {
         "msgtype": "m.notice",
         "body": "\n\n".join(bodies),

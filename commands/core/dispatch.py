@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -23,7 +23,7 @@ from commands.core.reply import Button, Reply
 from commands.core.strings import Catalogues
 from commands.core.text import Text, Voice, _
 from knowledge.library import Library
-from storage import audit, codes, forms, inbox, leases, members, outbox
+from storage import audit, codes, forms, inbox, leases, members, outbox, places
 from storage.members import Member, Role
 from storage.outbox import Lane
 from storage.refused import Refused
@@ -195,6 +195,10 @@ class Dispatcher:
         if heard.key is not None and inbox.is_done(session, heard.bot, heard.key):
             return None
         now = self._clock()
+        said = heard.said if heard.private else self._meant_for_us(session, heard)
+        if said is None:
+            return self._pass_over(session, heard, now)
+        heard = replace(heard, said=said)
         member = self._recognise(session, heard, now)
         context = Context(
             session,
@@ -211,11 +215,30 @@ class Dispatcher:
         )
         outcome = self._act(context, heard)
         if outcome is None:
-            if heard.key is not None:
-                inbox.done(session, heard.bot, heard.key, now)
-            return None
+            return self._pass_over(session, heard, now)
         voice = context.voice if outcome.gone else self._voice(member)  # a command may have changed it
         return self._keep(session, heard, outcome, context.actor_id, voice)
+
+    def _meant_for_us(self, session: Session, heard: Heard) -> str | None:
+        """Return the line, if this bot is the one to answer it.
+
+        In a room that several bots share, a network's key before the command names the one that is meant; without
+        one, the first network's bot answers. Each bot decides that by itself, and all come to the same result.
+        """
+        first, _space, rest = heard.said.lstrip().partition(" ")
+        if first.casefold() == heard.network:
+            return rest
+        sharing = places.shared_by(session, heard.room)
+        if len(sharing) < 2 or not heard.direct:
+            return heard.said
+        named = first.casefold() if first.casefold() in sharing else None
+        host = next(key for key in self.hub.networks if key in sharing)
+        return heard.said if (named or host) == heard.network else None
+
+    @staticmethod
+    def _pass_over(session: Session, heard: Heard, now: datetime) -> None:
+        if heard.key is not None:
+            inbox.done(session, heard.bot, heard.key, now)
 
     def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said:
         member = self._recognise(session, heard, self._clock())
@@ -276,7 +299,7 @@ class Dispatcher:
             return None
         wait = self._pace.wait(context.actor.id, context.now)
         if wait is not None:
-            return _Outcome(Reply(_("That was very fast. Please wait {wait} and go on.", wait=wait)))
+            return _Outcome(Reply(_("That was very fast. Please wait {wait}, then go on.", wait=wait)))
         if len(line) > LONGEST_LINE:
             return _Outcome(
                 Reply(
@@ -291,10 +314,12 @@ class Dispatcher:
             done = _("Stopped. Nothing was changed.") if form else _("There is nothing to stop.")
             return _Outcome(Reply(done), done=True)
         if form is not None:
-            if line.isdecimal() and 1 <= int(line[:4]) <= len(form.choices):
-                return self._follow(context, form.choices[int(line) - 1])
+            if line.isdecimal() and len(line) < 3 and 1 <= int(line) <= len(form.choices):
+                return self._follow(context, form.choices[int(line) - 1], done=bool(form.asked))
             if form.asked and not heard.direct:
                 return self._continue(context, form.call, form.asked, line)
+            if not heard.direct and not heard.private:
+                return None
         return self._follow(context, line)
 
     def _continue(self, context: Context, call: str, asked: str, answer: str) -> _Outcome:
@@ -304,7 +329,7 @@ class Dispatcher:
             return self._follow(context, answer)
         so_far = read_values(command, rest)
         kind = command.params[asked].kind
-        if not kind.prose and self._find(answer) is not None:
+        if self._find(answer) is not None:
             try:
                 kind.read(context, answer)
             except (Unreadable, Refused):
@@ -322,7 +347,7 @@ class Dispatcher:
                 return command, rest[0] if rest else ""
         return None
 
-    def _follow(self, context: Context, line: str) -> _Outcome:
+    def _follow(self, context: Context, line: str, *, done: bool = False) -> _Outcome:
         found = self._find(line)
         if found is None:
             return self._unknown(context, line)
@@ -336,13 +361,13 @@ class Dispatcher:
                     *usage(command),
                 )
             )
-        return self._run(context, command, call)
+        return self._run(context, command, call, done=done)
 
     def _run(self, context: Context, command: Command[...], call: Call, *, done: bool = False) -> _Outcome:
         if command.path.split()[0] in self.hub.networks[context.network].off:
             return _Outcome(Reply(_("This is not switched on in this network.")))
         if not context.may(command.allow):
-            return _Outcome(Reply(_("Only the role “{role}” may do that here.", role=ROLE_NAMES[command.allow])))
+            return _Outcome(Reply(_("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow])))
         values = self._read(context, command, call)
         if isinstance(values, Ask):
             return _Outcome(values.reply(), command.shown, ask=values)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from math import ceil
 from string import Formatter
 from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_skeleton, format_time, get_timezone_location
+from babel.core import get_global
+from babel.dates import format_date, format_skeleton, format_time
 
 from commands.core.strings import Catalogue
 
@@ -77,9 +79,10 @@ def _pieces(template: str) -> tuple[tuple[str, str | None], ...]:
 @lru_cache(maxsize=512)
 def _place_of(zone: str, language: str) -> str:
     """Name a zone by its city in the reader's language ("Київ"), or by its own name where there is none."""
-    if zone == "UTC":
-        return zone
-    return str(get_timezone_location(zone, locale=language, return_city=True)) or zone
+    names = (zone, *(former for former, present in get_global("zone_aliases").items() if present == zone))
+    known = Locale(language).time_zones
+    city = next((known[name]["city"] for name in names if "city" in known.get(name, {})), None)
+    return str(city or zone.rsplit("/", 1)[-1].replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def _day(day: date, language: str) -> str:
 
 
 def _length(length: timedelta) -> Text:
-    seconds = round(length.total_seconds())
+    seconds = ceil(length.total_seconds())
     if seconds < 60:
         return n_("{n} second", "{n} seconds", seconds)
     minutes = round(seconds / 60)

@@ -1,0 +1,248 @@
+"""The courier: each message once, in order, to the right person, outside quiet hours, and never given up silently."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bots.bot import Parcel, Undelivered
+from bots.courier import Courier
+from commands.core.post import Envelope, Hub, Network, subject_of
+from commands.core.reply import Reply
+from commands.core.strings import Catalogues
+from commands.core.text import plain
+from storage import members, outbox, places
+from storage.outbox import Lane, Outbox
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+HUB = Hub({"uj": Network("uj", "Universal jurisdiction", "en", "Europe/Kyiv")}, platforms=("console", "paper"))
+
+
+class PaperBot:
+    """A platform on paper: it keeps what it is given, and fails as it is told."""
+
+    network = "uj"
+
+    def __init__(self, platform: str = "console"):
+        self.name = f"{platform}:uj"
+        self.delivered: list[tuple[str, str]] = []
+        self.failures: list[Undelivered] = []
+
+    async def run(self, dispatcher) -> None:
+        raise AssertionError("a courier only delivers")
+
+    async def deliver(self, parcel: Parcel, reply: Reply, voice) -> str:
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        self.delivered.append((parcel.address or parcel.place or "", voice.say(reply.blocks[0])))
+        return f"event-{parcel.tx_id}"
+
+
+class World:
+    def __init__(self, store):
+        self.store = store
+        self.now = NOW
+
+    def courier(self, bot, owner="one", **pace) -> Courier:
+        return Courier(
+            bot,
+            store=self.store,
+            hub=HUB,
+            catalogues=Catalogues.load(),
+            clock=lambda: self.now,
+            owner=owner,
+            **pace,
+        )
+
+    async def person(self, name="ann", **quiet):
+        def enter(session):
+            member = members.recognise(
+                session,
+                platform="console",
+                address=name,
+                language="en",
+                zone="Europe/Kyiv",
+                rng=random.Random(name),
+                now=NOW,
+            )
+            if quiet:
+                members.set_quiet(session, member, quiet["start"], quiet["end"])
+            return member
+
+        return await self.store.run(enter)
+
+    async def put(self, member, key, *, lane=Lane.ALERT, expires=None, sender="console:uj"):
+        await self.store.run(
+            lambda session: outbox.put(
+                session,
+                key=key,
+                sender=sender,
+                owner=member.id,
+                payload=Envelope(Reply(plain(key))).pack(),
+                member_id=member.id,
+                lane=lane,
+                due_at=self.now,
+                expires_at=expires,
+                now=self.now,
+            )
+        )
+
+    async def row(self, key) -> Outbox:
+        return await self.store.run(lambda session: session.get(Outbox, key))
+
+
+@pytest.fixture
+def world(store):
+    return World(store)
+
+
+async def test_messages_arrive_once_and_in_order(world):
+    ann, bot = await world.person(), PaperBot()
+    for number in range(5):
+        await world.put(ann, f"m{number}")
+        await world.put(ann, f"m{number}")
+    courier = world.courier(bot)
+    await courier.empty()
+    await courier.empty()
+    assert bot.delivered == [("ann", f"m{number}") for number in range(5)]
+    assert (await world.row("m0")).payload is None
+
+
+async def test_two_couriers_deliver_each_message_once(world):
+    ann, bots = await world.person(), (PaperBot(), PaperBot())
+    for number in range(30):
+        await world.put(ann, f"m{number:02}")
+    await asyncio.gather(*(world.courier(bot, owner=str(n)).empty() for n, bot in enumerate(bots)))
+    await asyncio.gather(*(world.courier(bot, owner=str(n)).empty() for n, bot in enumerate(bots)))
+    assert sorted(said for bot in bots for _to, said in bot.delivered) == [f"m{number:02}" for number in range(30)]
+
+
+async def test_replies_overtake_digests(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.put(ann, "digest", lane=Lane.DIGEST)
+    await world.put(ann, "reply", lane=Lane.REPLY)
+    await world.courier(bot).empty()
+    assert [said for _to, said in bot.delivered] == ["reply", "digest"]
+
+
+async def test_a_failure_is_tried_again_later_with_the_same_id(world):
+    ann, bot = await world.person(), PaperBot()
+    bot.failures = [Undelivered("the server is away")]
+    await world.put(ann, "m")
+    courier = world.courier(bot)
+    await courier.empty()
+    assert bot.delivered == []
+    assert (await world.row("m")).due_at > world.now
+    world.now += timedelta(minutes=1)
+    await courier.empty()
+    assert bot.delivered == [("ann", "m")]
+
+
+async def test_a_platform_that_asks_for_patience_gets_it(world):
+    ann, bot = await world.person(), PaperBot()
+    bot.failures = [Undelivered("too fast", retry_after=90)]
+    await world.put(ann, "m")
+    await world.courier(bot).empty()
+    assert (await world.row("m")).due_at == world.now + timedelta(seconds=90)
+
+
+async def test_quiet_hours_hold_a_ping_back_but_not_an_answer(world):
+    # It is 12:00 in Kyiv.
+    ann, bot = await world.person(start=11 * 60, end=15 * 60), PaperBot()
+    await world.put(ann, "ping")
+    await world.put(ann, "reply", lane=Lane.REPLY)
+    courier = world.courier(bot)
+    await courier.empty()
+    assert [said for _to, said in bot.delivered] == ["reply"]
+    world.now = NOW + timedelta(hours=3)
+    await courier.empty()
+    assert [said for _to, said in bot.delivered] == ["reply", "ping"]
+
+
+async def test_what_would_be_worthless_after_quiet_hours_is_said_before(world):
+    ann, bot = await world.person(start=11 * 60, end=15 * 60), PaperBot()
+    await world.put(ann, "ping", expires=NOW + timedelta(hours=1))
+    await world.courier(bot).empty()
+    assert bot.delivered == [("ann", "ping")]
+
+
+async def test_what_has_expired_is_not_said(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.put(ann, "ping", expires=NOW + timedelta(hours=1))
+    world.now += timedelta(hours=2)
+    await world.courier(bot).empty()
+    assert bot.delivered == []
+
+
+async def test_a_closed_door_leads_to_the_other_account(world):
+    ann, bot, other = await world.person(), PaperBot(), PaperBot("paper")
+    await world.store.run(
+        lambda session: members.add_account(session, ann, platform="paper", address="ann's letterbox", now=NOW)
+    )
+    bot.failures = [Undelivered("the door is closed", permanent=True)]
+    await world.put(ann, "ping")
+    await world.courier(bot).empty()
+    await world.courier(other).empty()
+    assert other.delivered == [("ann's letterbox", "ping")]
+
+
+async def test_what_reaches_nobody_is_told_to_the_coordinators_without_a_name(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.store.run(
+        lambda session: places.settle(
+            session,
+            bot=bot.name,
+            purpose=places.Purpose.COORDINATORS,
+            network="uj",
+            address="the coordinators' room",
+        )
+    )
+    bot.failures = [Undelivered("the door is closed", permanent=True)]
+    await world.put(ann, "ping")
+    courier = world.courier(bot)
+    await courier.empty()
+    await courier.empty()
+    assert bot.delivered == [("the coordinators' room", "1 item could not be delivered.")]
+
+
+async def test_what_was_meant_for_somebody_who_was_erased_is_dropped(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.put(ann, "ping")
+    from storage import privacy
+
+    await world.store.run(lambda session: privacy.erase(session, ann.id, NOW))
+    await world.courier(bot).empty()
+    assert bot.delivered == []
+
+
+async def test_no_more_leaves_at_once_than_the_bucket_allows(world):
+    ann, bot = await world.person(), PaperBot()
+    for number in range(5):
+        await world.put(ann, f"m{number}")
+    courier = world.courier(bot, per_second=1, burst=2)
+    await courier.empty()
+    assert len(bot.delivered) == 2
+    world.now += timedelta(seconds=2)
+    await courier.empty()
+    assert len(bot.delivered) == 4
+
+
+async def test_a_courier_that_runs_delivers_what_is_put_and_stops_when_told(world):
+    ann, bot = await world.person(), PaperBot()
+    courier = world.courier(bot)
+    running = asyncio.create_task(courier.run())
+    await world.put(ann, "m")
+    courier.nudge()
+    for _ in range(200):
+        if bot.delivered:
+            break
+        await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert bot.delivered == [("ann", "m")]
+
+
+def test_a_networks_own_key_is_nobodys():
+    assert subject_of("uj") != subject_of("climate")
