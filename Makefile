@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made
 SOURCES := bots commands knowledge storage tests
 
-.PHONY: help setup demo test check format bench eval soak accept strings migration
+.PHONY: help setup demo test check format bench eval soak accept strings manual migration lock
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,12 @@ accept: setup  ## rewrite the golden transcripts from what the bots say now
 
 strings: setup  ## bring every catalogue up to date with the sentences in the code
 	$(BIN)/python -m commands.core.extract
+
+manual: setup  ## write docs/commands.md from the commands' declarations
+	$(BIN)/python -m commands.core.reference
+
+migration: setup  ## write a migration for what changed in the tables: make migration m="what changes"
+	$(BIN)/python -m storage.migrations "$(m)"
 
 lock:  ## resolve the dependencies anew
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra demo --extra dev \
