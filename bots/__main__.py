@@ -17,7 +17,7 @@ from bots import doctor, log
 from bots.app import App, store_of
 from bots.console import talk
 from bots.matrix.client import SignedOut
-from bots.matrix.trust import new_recovery_key
+from bots.matrix.identity import new_recovery_key
 from bots.settings import Settings, WrongSetting, load
 from knowledge.library import BadRow
 from storage.sealed import WrongMasterError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -24,7 +24,7 @@ class Clockwork:
         self._scheduler = AsyncIOScheduler()
 
     def every(self, name: str, period: timedelta, work: Callable[[], Awaitable[None]]) -> None:
-        """Have `work` done at each period."""
+        """Have `work` done at once, since it may have been due while nothing ran, and then at each period."""
         self._jobs.append((name, period, work))
 
     async def run(self) -> None:
@@ -52,6 +52,7 @@ class Clockwork:
                 coalesce=True,
                 max_instances=1,
                 misfire_grace_time=None,
+                next_run_time=datetime.now(UTC),
             )
         self._scheduler.start()
 

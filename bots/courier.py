@@ -102,6 +102,14 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*self._in_hand, return_exceptions=True)
 
+    async def resume(self) -> None:
+        """Take up at once what an earlier process of this bot had in hand when it died: people wait for it.
+
+        To be called when the bot listens: then it holds its account alone.
+        """
+        await self._store.run(lambda session: outbox.resume(session, sender=self._bot.name, owner=self._owner))
+        self.nudge()
+
     async def empty(self) -> None:
         """Deliver what is due now, and return."""
         while await self._take():
@@ -153,7 +161,7 @@ class Courier:
         way = next((way for way in ways if way.sender == self._bot.name), None)
         return Addressed(
             message,
-            way.account.address.text if way else None,
+            way.address if way else None,
             way.room if way else None,
             member.language,
             member.zone,

@@ -25,8 +25,8 @@ from bots import log
 from bots.app import store_of
 from bots.child import Child
 from bots.homeserver import Homeserver
+from bots.matrix.identity import new_recovery_key, write_private
 from bots.matrix.person import Person, Terminal
-from bots.matrix.trust import new_recovery_key, write_private
 from bots.settings import SECRETS_FILE, Settings, WrongSetting, load
 from storage import members, office_hours
 from storage.members import Role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from commands.core import Context, Feature, Fields, Reply, Unreadable, _
-from commands.core.context import ROLE_NAMES
+from commands.core.context import ROLE_NAMES, role_names
 from commands.core.dispatch import usage
 from commands.core.feature import Command
 from commands.core.kinds import Choice, Kind, clean
@@ -26,13 +26,16 @@ def _read(ctx: Context, typed: str) -> str:
 
 def _suggest(ctx: Context, typed: str) -> list[Choice]:
     return [
-        Choice(command.path, command.about)
+        Choice(command.path, Text("{call}: {about}", {"call": Call(command.path), "about": command.about}))
         for command in ctx.commands
         if ctx.may(command.allow) and command.path.startswith(typed)
     ]
 
 
-CommandPath = Annotated[str, Kind(name=_("a command"), read=_read, show=str, suggest=_suggest, example="hours book")]
+CommandPath = Annotated[
+    str,
+    Kind(name=_("a command"), read=_read, show=str, suggest=_suggest, prose=True, example="hours book"),
+]
 
 
 @help_.command("help")
@@ -52,15 +55,15 @@ def help_me(ctx: Context, command: CommandPath | None = None) -> Reply:
 def _everything(ctx: Context) -> Reply:
     blocks: list[Text | Fields] = [
         _(
-            "You are {handle} here: {roles}. In private, write commands as they stand here, with no sign before them.",
+            "You are {handle} here: {roles}. In a private chat with me, commands need no sign before them.",
             handle=ctx.actor.handle,
-            roles=[ROLE_NAMES[role] for role in sorted(ctx.roles)],
+            roles=role_names(ctx.roles),
         )
     ]
     for feature in ctx.commands.features:
         if listed := _listed(ctx, feature):
             blocks += [feature.about, Fields(listed)]
-    blocks.append(_("More on one of them: {help}", help=Call("help", {"command": "hours book"})))
+    blocks.append(_("More on one of them: {help}", help=Call("help hours book")))
     return Reply(*blocks)
 
 
@@ -75,5 +78,7 @@ def _listed(ctx: Context, feature: Feature) -> tuple[tuple[Text, Text], ...]:
 def _one(ctx: Context, command: Command[...]) -> Reply:
     if not ctx.may(command.allow):
         return Reply(_("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow]))
-    params = tuple((plain(param.name), param.about) for param in command.params.values())
+    params = tuple(
+        (plain(param.name), param.about) for param in command.params.values() if param.about is not command.confirm
+    )
     return Reply(command.about, *usage(command), *([Fields(params)] if params else []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from commands.core import (
     _,
     n_,
 )
-from commands.core.kinds import Choice, Kind, clean, one_of
+from commands.core.kinds import WORDS, Choice, Kind, clean, one_of
 from commands.core.line import Call
 from commands.core.text import Text, plain
 from knowledge.library import Resource, Scope, Term, badge
@@ -64,8 +65,9 @@ def _jurisdiction(ctx: Context, typed: str) -> str:
     return code
 
 
-def _language(_ctx: Context, typed: str) -> str:
+def _language(ctx: Context, typed: str) -> str:
     code = clean(typed).casefold()
+    code = next((known for known in LANGUAGES if code in _names(ctx, known)), code)
     if len(code) != 2 or not code.isascii() or not code.isalpha():
         raise Unreadable(
             "“{typed}” is no language code; write two letters, for example: {example}.",
@@ -73,6 +75,10 @@ def _language(_ctx: Context, typed: str) -> str:
             example="uk",
         )
     return code
+
+
+def _names(ctx: Context, code: str) -> set[str]:
+    return {str(Locale(spoken).languages.get(code, "")).casefold() for spoken in (ctx.voice.language, "en")}
 
 
 def _resource(ctx: Context, typed: str) -> Resource:
@@ -97,8 +103,18 @@ NetworkKey = Annotated[
     ),
 ]
 ResourceKind = Annotated[str, one_of(_("a kind of resource"), KIND_NAMES, example="case")]
+LegalTerm = Annotated[str, replace(WORDS, name=_("a legal term"), example="universal jurisdiction")]
 Jurisdiction = Annotated[str, Kind(name=_("a jurisdiction"), read=_jurisdiction, show=str, example="DE")]
-LanguageCode = Annotated[str, Kind(name=_("a language"), read=_language, show=str, example="uk")]
+LanguageCode = Annotated[
+    str,
+    Kind(
+        name=_("a language"),
+        read=_language,
+        show=str,
+        suggest=lambda ctx, _typed: [Choice(code, plain(_language_name(ctx, code))) for code in LANGUAGES],
+        example="uk",
+    ),
+]
 Entry = Annotated[
     Resource,
     Kind(
@@ -144,7 +160,7 @@ def find(
             )
         )
     return Reply(
-        n_("{n} entry fits “{words}” best:", "{n} entries fit “{words}” best:", len(hits), words=words[:100]),
+        n_("{n} entry for “{words}”:", "{n} entries for “{words}”, the best first:", len(hits), words=words[:100]),
         Sources(tuple(_source(hit.resource, ctx.now.date(), hit.snippet) for hit in hits)),
         _("Check before relying: laws change."),
         actions=[Button(plain(hit.resource.title), Call("resource show", {"id": hit.resource.id})) for hit in hits],
@@ -177,7 +193,7 @@ def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command c
 
 
 @library.command("term", shown=Shown.ROOM)
-def term(ctx: Context, word: Words) -> Reply:
+def term(ctx: Context, word: LegalTerm) -> Reply:
     """Show a legal term in the networks' languages.
 
     word: Which term? In any of the languages.

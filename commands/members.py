@@ -9,10 +9,10 @@ from babel import Locale
 from rapidfuzz import process
 
 from commands.core import Context, Feature, Fields, Reply, Table, Unreadable, _
-from commands.core.context import ROLE_NAMES
+from commands.core.context import ROLE_NAMES, role_names
 from commands.core.kinds import Choice, Kind, clean, one_of
 from commands.core.strings import Catalogues
-from commands.core.text import Text, plain
+from commands.core.text import Text, place_of, plain
 from commands.core.when import QuietSpan, read_quiet, show_quiet
 from storage import members as book
 from storage.members import Member, Role
@@ -33,16 +33,24 @@ ZONES_OF_THE_REGION = (
 )
 """Zones offered first: where most members live."""
 
-_ZONES = {
-    known.casefold(): zone
-    for zone in sorted(available_timezones())
-    for known in (zone.rsplit("/", 1)[-1], zone)
-    if zone.count("/") or zone == "UTC"
-}
-"""Every zone by its name and by its city, in lower case."""
+LANGUAGES = Catalogues.load().languages
+
+_NAMED = [zone for zone in sorted(available_timezones()) if "/" in zone or zone == "UTC"]
+
+
+def _spelled(name: str) -> str:
+    return name.casefold().replace(" ", "_")
+
+
+_ZONES = (
+    {_spelled(place_of(zone, language)): zone for language in LANGUAGES for zone in _NAMED}
+    | {_spelled(zone.rsplit("/", 1)[-1]): zone for zone in _NAMED}
+    | {_spelled(zone): zone for zone in _NAMED}
+)
+"""Every zone by its name and by its city in every language, in lower case."""
 
 LANGUAGE_NAMES: dict[str, Text] = {
-    code: plain((Locale(code).get_display_name(code) or code).capitalize()) for code in Catalogues.load().languages
+    code: plain((Locale(code).get_display_name(code) or code).capitalize()) for code in LANGUAGES
 }
 """Every language that the bots speak, in its own words."""
 
@@ -50,11 +58,11 @@ NO_QUIET = ("off", "none", "ні", "вимк", "нет", "выкл")
 
 
 def _zone(_ctx: Context, typed: str) -> ZoneInfo:
-    name = clean(typed).replace(" ", "_")
-    found = _ZONES.get(name.casefold())
+    name = clean(typed)
+    found = _ZONES.get(_spelled(name))
     if found is None:
         near = [
-            zone for zone, _score, _i in process.extract(name, sorted(set(_ZONES.values())), score_cutoff=75, limit=3)
+            zone for zone, _score, _i in process.extract(name, _NAMED, processor=str.casefold, score_cutoff=75, limit=3)
         ]
         if near:
             raise Unreadable("I do not know the zone “{typed}”. Did you mean {near}?", typed=name[:40], near=near)
@@ -84,7 +92,10 @@ Zone = Annotated[
         name=_("a time zone"),
         read=_zone,
         show=lambda zone: zone.key,
-        suggest=lambda _ctx, _typed: [Choice(zone, plain(zone)) for zone in ZONES_OF_THE_REGION],
+        suggest=lambda ctx, _typed: [
+            Choice(zone, plain(f"{place_of(zone, ctx.voice.language)} — {zone}")) for zone in ZONES_OF_THE_REGION
+        ],
+        prose=True,
         example="Europe/Kyiv",
     ),
 ]
@@ -99,6 +110,7 @@ Quiet = Annotated[
             Choice("22:00-08:00", plain("22:00-08:00")),
             Choice("off", _("no quiet hours")),
         ],
+        prose=True,
         example="22:00-08:00",
     ),
 ]
@@ -128,7 +140,7 @@ def show_me(ctx: Context) -> Reply:
         Fields(
             (
                 (_("Handle"), plain(ctx.actor.handle)),
-                (_("Roles here"), _("{roles}", roles=[ROLE_NAMES[role] for role in sorted(ctx.roles)])),
+                (_("Roles here"), _("{roles}", roles=role_names(ctx.roles))),
                 (_("Language"), LANGUAGE_NAMES[ctx.voice.language]),
                 (_("Time zone"), _("{zone}; now it is {moment}", zone=ctx.actor.zone, moment=ctx.now)),
                 (_("Quiet hours"), quiet),
@@ -217,7 +229,7 @@ def revoke(ctx: Context, handle: Handle, role: RoleName) -> Reply:
 def listed(ctx: Context) -> Reply:
     """List who has which role in this network, by handle."""
     rows = tuple(
-        (plain(member.handle), _("{roles}", roles=[ROLE_NAMES[role] for role in sorted(held)]))
+        (plain(member.handle), _("{roles}", roles=role_names(held)))
         for member, held in book.everyone(ctx.session, ctx.network)
     )
     if not rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -83,6 +84,24 @@ def _own(ctx: Context, _typed: str) -> list[Choice]:
     return [Choice(each.booking.code, _summary(ctx, each)) for each in _standing(ctx)]
 
 
+def _seats(ctx: Context, _typed: str) -> list[Choice]:
+    """Suggest one's bookings as a member: those that one can move."""
+    return [
+        Choice(each.booking.code, _summary(ctx, each))
+        for each in _standing(ctx)
+        if each.booking.member_id == ctx.actor_id
+    ]
+
+
+def _waiting(ctx: Context, _typed: str) -> list[Choice]:
+    """Suggest the bookings that wait for the mentor's yes."""
+    return [
+        Choice(each.booking.code, _summary(ctx, each))
+        for each in _standing(ctx)
+        if each.hour.mentor_id == ctx.actor_id and each.booking.state is BookingState.PENDING
+    ]
+
+
 def _offers(ctx: Context, _typed: str) -> list[Choice]:
     offers = book.offers_of(ctx.session, ctx.actor_id, network=ctx.network)
     return [Choice(each.code, _window(each)) for each in offers]
@@ -102,6 +121,13 @@ def _languages(_ctx: Context, typed: str) -> str:
     return " ".join(codes)
 
 
+def _language(ctx: Context, typed: str) -> str:
+    code = _languages(ctx, typed)
+    if " " in code:
+        raise Unreadable("Please write one language, for example: {example}.", example="uk")
+    return code
+
+
 OpenSlot = Annotated[
     Slot,
     Kind(
@@ -109,18 +135,22 @@ OpenSlot = Annotated[
         read=lambda ctx, typed: book.slot_by_code(ctx.session, clean(typed), network=ctx.network),
         show=lambda slot: slot.code,
         suggest=_open,
+        nothing=_("There is no open slot now."),
         example="S-07K3FQ9",
     ),
 ]
-OwnBooking = Annotated[
-    Booked,
-    Kind(
-        name=_("one of your bookings"),
-        read=lambda ctx, typed: book.booking_by_code(ctx.session, clean(typed), person=ctx.actor_id),
-        show=lambda booked: booked.booking.code,
-        suggest=_own,
-        example="B-7K3FQ",
-    ),
+OWN_BOOKING: Kind[Booked] = Kind(
+    name=_("one of your bookings"),
+    read=lambda ctx, typed: book.booking_by_code(ctx.session, clean(typed), person=ctx.actor_id),
+    show=lambda booked: booked.booking.code,
+    suggest=_own,
+    nothing=_("You have no bookings now."),
+    example="B-7K3FQ",
+)
+OwnBooking = Annotated[Booked, OWN_BOOKING]
+OwnSeat = Annotated[Booked, replace(OWN_BOOKING, suggest=_seats)]
+PendingBooking = Annotated[
+    Booked, replace(OWN_BOOKING, suggest=_waiting, nothing=_("No booking is waiting for your yes."))
 ]
 OwnOffer = Annotated[
     Offer,
@@ -129,6 +159,7 @@ OwnOffer = Annotated[
         read=lambda ctx, typed: book.offer_by_code(ctx.session, clean(typed), mentor=ctx.actor_id),
         show=lambda offer: offer.code,
         suggest=_offers,
+        nothing=_("You offer nothing here now."),
         example="O-7K3F",
     ),
 ]
@@ -158,6 +189,7 @@ Length = Annotated[
         name=_("a length of time"),
         read=lambda _ctx, typed: read_length(clean(typed)),
         show=show_length,
+        prose=True,
         example="30m",
     ),
 ]
@@ -165,7 +197,8 @@ Mentor = Annotated[
     Member,
     Kind(name=_("a mentor's handle"), read=_mentor, show=lambda member: member.handle, example="quiet-heron"),
 ]
-Languages = Annotated[str, Kind(name=_("languages"), read=_languages, show=str, example="en")]
+Languages = Annotated[str, Kind(name=_("languages"), read=_languages, show=str, prose=True, example="en uk")]
+LanguageCode = Annotated[str, Kind(name=_("a language"), read=_language, show=str, example="uk")]
 
 
 # Members
@@ -176,7 +209,7 @@ def open_(
     ctx: Context,
     mentor: Mentor | None = None,
     topic: Words | None = None,
-    language: Languages | None = None,
+    language: LanguageCode | None = None,
     when: Days | None = None,
 ) -> Reply:
     """List the open slots of the mentors.
@@ -200,7 +233,7 @@ def open_(
     if not slots:
         return Reply(_("There is no open slot like that now."))
     more = (
-        [_("There are more: narrow them down with {example}.", example=open_.bare(when="tomorrow"))]
+        [_("There are more: narrow them down with {example}.", example=open_.bare(when=ctx.voice.say(_("tomorrow"))))]
         if len(slots) > MOST_SLOTS
         else []
     )
@@ -267,7 +300,7 @@ def mine(ctx: Context) -> Reply:
 
 
 @hours.command(allow=Role.MEMBER, audited=True)
-def move(ctx: Context, booking: OwnBooking, slot: OpenSlot) -> Reply:
+def move(ctx: Context, booking: OwnSeat, slot: OpenSlot) -> Reply:
     """Move a booking to another open slot.
 
     booking: Which booking?
@@ -451,12 +484,22 @@ def block(ctx: Context, dates: Days) -> Reply:
     return Reply(
         _("Blocked: {days}.", days=_days(dates.first, dates.last)),
         *_still_booked(still),
-        actions=_cancellations(ctx, still),
+        actions=[
+            *_cancellations(ctx, still)[: MOST_SLOTS - 1],
+            Button(_("Open all blocked days again"), unblock.bare()),
+        ],
     )
 
 
 @hours.command(allow=Role.MENTOR, audited=True)
-def confirm(ctx: Context, booking: OwnBooking) -> Reply:
+def unblock(ctx: Context) -> Reply:
+    """Open again all the days that you have blocked."""
+    opened = book.unblock(ctx.session, mentor=ctx.actor_id, now=ctx.now)
+    return Reply(_("Your days are open again.") if opened else _("You have blocked no days."))
+
+
+@hours.command(allow=Role.MENTOR, audited=True)
+def confirm(ctx: Context, booking: PendingBooking) -> Reply:
     """Say yes to a booking.
 
     booking: Which booking?
@@ -478,7 +521,7 @@ def confirm(ctx: Context, booking: OwnBooking) -> Reply:
 
 
 @hours.command(allow=Role.MENTOR, audited=True)
-def decline(ctx: Context, booking: OwnBooking) -> Reply:
+def decline(ctx: Context, booking: PendingBooking) -> Reply:
     """Say no to a booking; the slot is open again.
 
     booking: Which booking?
@@ -511,8 +554,7 @@ def remind(ctx: JobContext) -> None:
     due = book.due_reminders(ctx.session, ctx.now)
     for each in due:
         said = _(
-            "In {length}: {moment} with {mentor}, booking {code}.",
-            length=each.offset,
+            "Reminder: {moment} with {mentor}, booking {code}.",
             **_facts(ctx, Booked(each.booking, each.hour)),
         )
         _tell(ctx, each.booking.member_id, each.booking, said, key=each.key, until=each.hour.starts_at)
@@ -520,10 +562,9 @@ def remind(ctx: JobContext) -> None:
     for each in {each.hour.id: each for each in due}.values():
         seats = sum(other.hour.id == each.hour.id for other in due)
         said = n_(
-            "In {length}: {moment}, {n} booking.",
-            "In {length}: {moment}, {n} bookings.",
+            "Reminder: {moment}, {n} booking.",
+            "Reminder: {moment}, {n} bookings.",
             seats,
-            length=each.offset,
             moment=each.hour.starts_at,
         )
         key = f"remind:{each.hour.id}:{each.offset}"
@@ -671,6 +712,8 @@ def _window(offer: Offer) -> Text:
         f"{offer.from_minute // 60:02}:{offer.from_minute % 60:02}–{offer.to_minute // 60:02}:{offer.to_minute % 60:02}"
     )
     days: object = [WEEKDAYS[day] for day in sorted(offer.days)] if offer.day is None else offer.day
+    if len(offer.days) == len(WEEKDAYS):
+        days = _("every day")
     return Text("{days} {hours} ({zone})", {"days": days, "hours": hours_, "zone": offer.zone})
 
 

@@ -5,31 +5,31 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-from commands.core import Context, Feature, Fields, File, JobContext, Reply, _, n_
+from commands.core import Context, Feature, File, JobContext, Reply, _, n_
 from commands.core.text import Text
 from storage import privacy as book
-from storage.table import Privacy
 
 privacy = Feature("privacy", _("What is kept about you"))
 
 
 @privacy.command()
 def what(_ctx: Context) -> Reply:
-    """Tell what the Hub keeps about you, why, and for how long."""
-    pairs = tuple((Text(kept.privacy.what), _duration(kept.privacy)) for kept in book.what() if kept.privacy.whose)
+    """Tell what the Hub keeps about you, and for how long."""
+    about_people = [kept.privacy for kept in book.what() if kept.privacy.whose]
+    lengths = sorted({kept.kept for kept in about_people if kept.kept is not None})
+    blocks: list[Text] = []
+    for length in (None, *reversed(lengths)):
+        blocks.append(
+            _("As long as you are here:") if length is None else _("For {length}, then deleted:", length=length)
+        )
+        blocks += [Text("• {what}", {"what": Text(kept.what)}) for kept in about_people if kept.kept == length]
     return Reply(
-        Fields(pairs),
+        *blocks,
         _(
             "Your words are encrypted with a key of your own; {erase} destroys it, and no backup can bring them back.",
             erase=erase.bare(),
         ),
     )
-
-
-def _duration(kept: Privacy) -> Text:
-    if kept.kept is None:
-        return _("as long as you are here")
-    return _("for {length}", length=kept.kept)
 
 
 @privacy.every(timedelta(hours=6))

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import UniqueConstraint, bindparam, func, or_, text
+from sqlalchemy import String, UniqueConstraint, and_, bindparam, func, or_, text
 from sqlmodel import Field, col, delete, select
 
 from storage import handles
@@ -129,10 +129,10 @@ class RoleGrant(Table, table=True):
 
 
 class Reach(NamedTuple):
-    """A way to reach a person: the bot that speaks, to which account, in which room if there is one."""
+    """A way to reach a person: the bot that speaks, to which address, in which room if there is one."""
 
     sender: str
-    account: Account
+    address: str | None
     room: str | None
 
 
@@ -141,6 +141,20 @@ _known: Final = (
     select(Member)
     .join(Account, col(Account.member_id) == Member.id)
     .where(Account.platform == bindparam("platform"), Account.fingerprint == bindparam("fingerprint"))
+)
+_account: Final = core(Account).c
+_room: Final = core(DirectRoom).c
+_ways: Final = (
+    select(_account.platform, _account.address, _room.address.label("room"))
+    .outerjoin(
+        core(DirectRoom),
+        and_(
+            _room.account_id == _account.id,
+            _room.bot == _account.platform + ":" + bindparam("network", type_=String),
+        ),
+    )
+    .where(_account.member_id == bindparam("member_id"))
+    .order_by(_account.created_at.desc())
 )
 _roles: Final = select(_grant.c.role).where(
     _grant.c.member_id == bindparam("member_id"),
@@ -329,14 +343,10 @@ def reach(
     (Matrix can keep a secret), then the newer account.
     """
     order = {platform: rank for rank, platform in enumerate(platforms)}
-    ways = []
-    for account in accounts_of(session, member_id):
-        if account.platform not in order:
-            continue
-        sender = f"{account.platform}:{network}"
-        room = session.get(DirectRoom, (account.id, sender))
-        ways.append(Reach(sender, account, room.address.text if room else None))
-    return sorted(ways, key=lambda way: (way.room is None, order[way.account.platform]))
+    found = execute(session, _ways, {"member_id": member_id, "network": network})
+    ways = [row for row in found if row.platform in order]
+    ways.sort(key=lambda way: (way.room is None, order[way.platform]))
+    return [Reach(f"{way.platform}:{network}", way.address.text, way.room.text if way.room else None) for way in ways]
 
 
 def account(session: Session, *, platform: str, address: str) -> Account | None:

@@ -21,14 +21,14 @@ from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Index, UniqueConstraint, and_, delete, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Index, UniqueConstraint, and_, bindparam, delete, func, insert, or_, select, text
 from sqlmodel import Field, col
 
 from storage.codes import ALPHABET, check, draw, read
 from storage.members import Member
 from storage.recurrence import DAY, resolve, zone_of
 from storage.refused import Refused
-from storage.store import Conflict, Session, attempt
+from storage.store import Conflict, Session, attempt, execute, write
 from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
 
 ANSWER_WITHIN: Final = timedelta(hours=48)
@@ -324,7 +324,7 @@ def open_slots(
         return []
     until = now + timedelta(days=max(offer.horizon_days for offer in offers))
     first, last = (now, until) if when is None else (max(now, when[0]), min(until, when[1]))
-    agenda = _Agenda(session, {offer.mentor_id for offer in offers}, first, last, member)
+    agenda = _Agenda(session, offers, first, last, member)
     times = merge(*(agenda.open_times(offer, first, last, member, now) for offer in offers), key=_begins)
     return [_slot(*time) for time in islice(times, limit)]
 
@@ -339,13 +339,9 @@ def slot_by_code(session: Session, code: str, *, network: str) -> Slot:
     if spelled is not None and len(spelled) in _SLOT_CODE:
         digits = spelled[2:-1]
         starts_at = datetime.fromtimestamp((_number(digits[-4:]) + _FIRST_QUARTER) * _QUARTER, ZoneInfo("UTC"))
-        offer = session.scalar(
-            select(Offer).where(
-                col(Offer.number) == _number(digits[:-4]),
-                col(Offer.network) == network,
-                col(Offer.withdrawn_at).is_(None),
-            )
-        )
+        # The mentor comes along, because nobody reads an offer without naming whose it is.
+        found = session.execute(_OFFER_OF, {"number": _number(digits[:-4]), "network": network}).first()
+        offer = found[0] if found else None
         for time in _windows(offer, starts_at, starts_at + timedelta(seconds=_QUARTER)) if offer else ():
             return _slot(*time)
     raise Refused("There is no slot with that code. “hours open” lists the open ones.")
@@ -618,8 +614,8 @@ def book(
     Raises:
         Refused: the slot is taken or was never open for this member; the transaction stays usable.
     """
-    agenda = _Agenda(session, {slot.offer.mentor_id}, slot.starts_at, slot.ends_at, member)
     made = _fresh_offer(session, slot)
+    agenda = _Agenda(session, [made], slot.starts_at, slot.ends_at, member)
     while True:
         try:
             with attempt(session):
@@ -636,8 +632,7 @@ def book(
                     state=BookingState.CONFIRMED,
                 )
                 _placed(booking, made, hour, now)
-                session.add(booking)
-                session.flush()
+                write(session, booking)
             return Booked(booking, hour)
         except Conflict as conflict:
             if conflict.constraint != "uq_booking_code":
@@ -664,7 +659,7 @@ def move(session: Session, *, booking: Booking, slot: Slot, by: UUID, now: datet
     try:
         with attempt(session):
             _leave_seat(session, booking, hour, now)
-            agenda = _Agenda(session, {made.mentor_id}, slot.starts_at, slot.ends_at, by)
+            agenda = _Agenda(session, [made], slot.starts_at, slot.ends_at, by)
             new, seat = _sit(session, made, slot, member=by, agenda=agenda, now=now)
             booking.session_id, booking.seat, booking.network = new.id, seat, new.network
             booking.sequence += 1
@@ -784,6 +779,34 @@ def leave(session: Session, *, person: UUID, now: datetime) -> list[Booked]:
 
 _BOOKED: Final = select(Booking, HourSession).join(HourSession, col(Booking.session_id) == col(HourSession.id))
 
+_OFFER_OF: Final = (
+    select(Offer, Member)
+    .join(Member, col(Offer.mentor_id) == col(Member.id))
+    .where(
+        col(Offer.number) == bindparam("number"),
+        col(Offer.network) == bindparam("network"),
+        col(Offer.withdrawn_at).is_(None),
+    )
+)
+_hour, _seat, _cell, _block = (core(table).c for table in (HourSession, Booking, BusyQuarter, Block))
+_SEATS: Final = (
+    select(_hour.id, _hour.offer_id, _hour.mentor_id, _hour.starts_at, _seat.seat, _seat.member_id)
+    .outerjoin(core(Booking), and_(_seat.session_id == _hour.id, _seat.seat.is_not(None)))
+    .where(
+        _hour.mentor_id.in_(bindparam("mentors", expanding=True)),
+        _hour.starts_at.between(bindparam("since"), bindparam("until")),
+        _hour.cancelled_at.is_(None),
+    )
+)
+_BUSY: Final = select(_cell.person_id, _cell.quarter).where(
+    _cell.person_id.in_(bindparam("people", expanding=True)),
+    _cell.quarter.between(bindparam("first"), bindparam("last")),
+)
+_AWAY: Final = select(_block.mentor_id, _block.starts_at, _block.ends_at).where(
+    _block.mentor_id.in_(bindparam("mentors", expanding=True)), _block.ends_at > bindparam("first")
+)
+_TAKE: Final = insert(core(BusyQuarter))
+
 _Time = tuple[Offer, datetime, datetime]
 """An offer, and when one of its slots begins and ends."""
 
@@ -821,9 +844,15 @@ def _windows(offer: Offer, since: datetime, until: datetime) -> Iterator[_Time]:
         days = [first + timedelta(days=after) for after in range(count)]
         weekdays = offer.days
         days = [day for day in days if day.weekday() in weekdays]
+    # Most of a narrow span is ruled out by the wall alone; clocks change by less than these hours.
+    slack = timedelta(hours=3)
+    opens, shuts = (at.astimezone(zone).replace(tzinfo=None) for at in (since - slack, until + slack))
     for day in days:
+        midnight = datetime.combine(day, datetime.min.time())
         closes = resolve(day, offer.to_minute, zone).at
         for minute in minutes:
+            if not opens <= midnight + timedelta(minutes=minute) <= shuts:
+                continue
             begins = resolve(day, minute, zone)
             if begins.adjusted != "gap" and since <= begins.at < until and begins.at + length <= closes:
                 yield offer, begins.at, begins.at + length
@@ -858,44 +887,29 @@ class _Agenda:
     """What stands in the way of new bookings with some mentors, for slots that begin in a span."""
 
     def __init__(
-        self, session: Session, mentors: set[UUID], first: datetime, last: datetime, member: UUID | None
+        self, session: Session, offers: list[Offer], first: datetime, last: datetime, member: UUID | None
     ) -> None:
+        mentors = {offer.mentor_id for offer in offers}
         self._hours: dict[UUID, dict[datetime, UUID]] = {}
         self._seats: dict[UUID, dict[int, UUID]] = {}
         self._begins: dict[UUID, list[datetime]] = {mentor: [] for mentor in mentors}
-        hour, seat = core(HourSession).c, core(Booking).c
-        around = timedelta(days=8)  # a cap counts the whole week of its slot, in the mentor's zone
-        seen = select(hour.id, hour.offer_id, hour.mentor_id, hour.starts_at, seat.seat, seat.member_id)
-        for row in session.execute(
-            seen.outerjoin(core(Booking), and_(seat.session_id == hour.id, seat.seat.is_not(None))).where(
-                hour.mentor_id.in_(mentors),
-                hour.starts_at.between(first - around, last + around),
-                hour.cancelled_at.is_(None),
-            )
-        ):
+        capped = any(offer.daily_cap is not None or offer.weekly_cap is not None for offer in offers)
+        around = timedelta(days=8 if capped else 0)  # a cap counts the whole week of its slot, in the mentor's zone
+        span = {"mentors": list(mentors), "since": first - around, "until": last + around}
+        for row in execute(session, _SEATS, span):
             if row.id not in self._seats:
                 self._seats[row.id] = {}
                 self._hours.setdefault(row.offer_id, {})[row.starts_at] = row.id
                 self._begins[row.mentor_id].append(row.starts_at)
             if row.seat is not None:
                 self._seats[row.id][row.seat] = row.member_id
-        busy = core(BusyQuarter).c
         cells = _quarters(first, last + timedelta(days=1))
+        people = list(mentors if member is None else {*mentors, member})
         self._busy: dict[UUID, set[int]] = {}
-        for person, quarter in session.execute(
-            select(busy.person_id, busy.quarter).where(
-                busy.person_id.in_(mentors if member is None else {*mentors, member}),
-                busy.quarter.between(cells.start, cells.stop),
-            )
-        ):
+        for person, quarter in execute(session, _BUSY, {"people": people, "first": cells.start, "last": cells.stop}):
             self._busy.setdefault(person, set()).add(quarter)
-        away = core(Block).c
         self._away: dict[UUID, list[tuple[datetime, datetime]]] = {}
-        for mentor, starts_at, ends_at in session.execute(
-            select(away.mentor_id, away.starts_at, away.ends_at).where(
-                away.mentor_id.in_(mentors), away.ends_at > first
-            )
-        ):
+        for mentor, starts_at, ends_at in execute(session, _AWAY, {"mentors": list(mentors), "first": first}):
             self._away.setdefault(mentor, []).append((starts_at, ends_at))
 
     def session_of(self, offer: Offer, starts_at: datetime) -> UUID | None:
@@ -1028,13 +1042,13 @@ def _sit(
             ends_at=slot.ends_at,
             seats=offer.seats,
         )
-        session.add(hour)
-        session.flush()
+        write(session, hour)
         pause = timedelta(minutes=offer.buffer)
         cells += [(offer.mentor_id, quarter) for quarter in _quarters(slot.starts_at, slot.ends_at + pause)]
     # Everybody takes cells in the same order: then two who meet wait for one another, not each for the other.
-    session.execute(
-        insert(core(BusyQuarter)),
+    execute(
+        session,
+        _TAKE,
         [{"person_id": who, "quarter": quarter, "session_id": hour.id} for who, quarter in sorted(cells)],
     )
     return hour, agenda.free_seat(offer, slot.starts_at) or 1

@@ -326,6 +326,15 @@ def dead(session: Session, key: str, owner: str, error: str, now: datetime) -> b
     return changed(session, change) > 0
 
 
+def resume(session: Session, *, sender: str, owner: str) -> int:
+    """Free what a courier before this one had in hand when it died, without waiting for its lease; tells how many.
+
+    Only for the one process that holds the sender's account: whoever had these messages is gone.
+    """
+    left = (_c.sender == sender) & (_c.state == text("'pending'")) & (_c.claimed_by != owner)
+    return changed(session, update(_outbox).where(left).values(claimed_by=None, claimed_until=None))
+
+
 def next_due(session: Session, sender: str, now: datetime) -> datetime | None:
     """When the sender next has something to claim; not later than `now` if it has already."""
     free_from = case((_c.claimed_until > _c.due_at, _c.claimed_until), else_=_c.due_at)

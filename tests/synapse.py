@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid5, NAMESPACE_OID
+from uuid import NAMESPACE_OID, uuid5
 from zoneinfo import ZoneInfo
 
 import pytest
-from nio import AsyncClient, AsyncClientConfig, Event, JoinedRoomsResponse, MegolmEvent, RoomSendResponse, SyncResponse
+from nio import AsyncClient, AsyncClientConfig, Event, RoomSendResponse, SyncResponse
 
 from bots.bot import Parcel, Undelivered
 from bots.homeserver import Homeserver
 from bots.matrix.client import MatrixAccount, MatrixBot
-from bots.matrix.trust import new_recovery_key
+from bots.matrix.identity import new_recovery_key
 from commands.core.dispatch import Heard
 from commands.core.line import Call
 from commands.core.reply import Button, Reply, pack, unpack
@@ -37,6 +37,13 @@ _names = count(1)
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+async def until(true: Callable[[], Any], *, within: float = 15.0) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(within):
+        while not true():  # noqa: ASYNC110 what is waited for does not know of us
+            await asyncio.sleep(0.02)
 
 
 def voice() -> Voice:
@@ -104,7 +111,7 @@ class Person:
                 response = await self.client.sync(timeout=10_000, sync_filter=filter_)
                 await self.client.send_to_device_messages()
                 await self._keys()
-            except Exception:
+            except Exception:  # noqa: BLE001 whatever it is, people try again
                 await asyncio.sleep(0.1)
                 continue
             if not isinstance(response, SyncResponse):
@@ -189,8 +196,11 @@ class Person:
         return list(reversed(answer["chunk"]))
 
 
+People = Callable[..., Awaitable[Person]]
+
+
 @pytest.fixture
-async def person(synapse: Homeserver, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Person]]]:
+async def person(synapse: Homeserver, tmp_path: Path) -> AsyncIterator[People]:
     """Makes people."""
     there: list[Person] = []
 
@@ -298,8 +308,8 @@ class Post:
             remote_id = await self.bot.deliver(parcel, unpack(inside["reply"]), voice())
         except Undelivered as undelivered:
             self.failures.append(undelivered)
-            at = now() + timedelta(seconds=undelivered.retry_after or 0.2)
-            await self.store.run(lambda session: outbox.again(session, message.key, "post", at, str(undelivered)))
+            at, why = now() + timedelta(seconds=undelivered.retry_after or 0.2), str(undelivered)
+            await self.store.run(lambda session: outbox.again(session, message.key, "post", at, why))
         else:
             await self.store.run(lambda session: outbox.sent(session, message.key, "post", remote_id, now()))
 
@@ -318,7 +328,7 @@ class Running:
             store,
             voice=voice(),
             clock=now,
-            nudge=lambda: self.post.wake.set(),
+            nudge=lambda: self.post.wake.set(),  # noqa: PLW0108 the post is made after the bot
             met=lambda _session, address, room: self.met.append((address, room)),
             tell=self.told.append,
         )
@@ -354,8 +364,11 @@ class Running:
         self.listening = self._posting = None
 
 
+Bots = Callable[..., Awaitable[Running]]
+
+
 @pytest.fixture
-async def bot(synapse: Homeserver, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
+async def bot(synapse: Homeserver, tmp_path: Path) -> AsyncIterator[Bots]:
     """Makes bots, and starts them. `again=` starts one anew on what an earlier one left."""
     running: list[Running] = []
 
@@ -400,6 +413,24 @@ async def bot(synapse: Homeserver, tmp_path: Path) -> AsyncIterator[Callable[...
         await one.stop()
     for store in {id(one.store): one.store for one in running}.values():
         await store.close()
+
+
+Circles = Callable[..., Awaitable[tuple[Running, Person, Person, str]]]
+
+
+@pytest.fixture
+def circle(person: People, bot: Bots) -> Circles:
+    """A bot, two people, and the room that they share, as a network's room is."""
+
+    async def make(*, encrypted: bool = True, **more: Any) -> tuple[Running, Person, Person, str]:
+        hub, ann, bob = await bot(**more), await person("ann"), await person("bob")
+        room = await ann.room(bob.id, hub.id, encrypted=encrypted, direct=not encrypted)
+        await bob.enter(room)
+        await ann.joined(room, bob.id, hub.id)
+        await until(lambda: room in hub.client.rooms and len(hub.client.rooms[room].users) == 3)
+        return hub, ann, bob, room
+
+    return make
 
 
 def encrypted_by(raw: list[dict[str, Any]], sender: str) -> list[bool]:

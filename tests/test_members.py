@@ -246,7 +246,7 @@ async def test_a_person_is_reached_where_a_room_is_and_else_on_matrix_first(
 
     async def ways(network: str = "uj") -> list[tuple[str, str | None, str | None]]:
         found = await store.run(lambda s: members.reach(s, ann.id, network))
-        return [(way.sender, way.account.address.text, way.room) for way in found]
+        return [(way.sender, way.address, way.room) for way in found]
 
     assert await ways() == [("matrix:uj", "@ann:x", None), ("discord:uj", "77", None)]
 

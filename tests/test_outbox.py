@@ -215,6 +215,18 @@ async def test_after_a_restore_whatever_was_due_is_looked_for_before_it_is_sent(
     assert {message.key: message.first_try_at for message in claimed} == {"due": now, "later": None}
 
 
+async def test_what_a_dead_courier_had_in_hand_is_free_when_its_successor_resumes(store: Store, now: datetime) -> None:
+    for key, sender in (("a", SENDER), ("b", SENDER), ("c", "matrix:climate")):
+        await store.run(lambda s, key=key, sender=sender: put(s, key, now, sender=sender))
+    await store.run(lambda s: claim(s, now, "dead", limit=1))
+    await store.run(lambda s: claim(s, now, "alive"))
+    await store.run(lambda s: outbox.claim(s, sender="matrix:climate", owner="dead", lease=MINUTE, limit=1, now=now))
+    assert await store.run(lambda s: claim(s, now + SECOND, "alive")) == []
+    assert await store.run(lambda s: outbox.resume(s, sender=SENDER, owner="alive")) == 1
+    again = await store.run(lambda s: claim(s, now + SECOND, "alive"))
+    assert [(message.key, message.tries, message.first_try_at) for message in again] == [("a", 2, now)]
+
+
 async def test_a_bucket_gives_its_burst_at_once_and_then_its_rate(store: Store, now: datetime) -> None:
     async def take(n: int, at: datetime, sender: str = SENDER) -> int:
         return await store.run(lambda s: outbox.take(s, sender, n, at, rate=0.5, burst=5))

@@ -9,7 +9,8 @@ compares; `python -m tests.transcript` (`make accept`) writes them anew, for a p
     (23 hours later)
     bot to mara> …
 
-`ann> …` is said to the bot in private, `ann in room> …` in the network's room.
+`ann> …` is said to the bot in private, `ann in room> …` to the bot in the network's room, and `ann in passing> …` in the
+room to nobody in particular. `clock: 2027-03-22 10:00` in front of the cast sets the clock, in UTC.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ HUB = Hub(
 CATALOGUES = Catalogues.load()
 LIBRARY = Library.load()
 
-_SAID = re.compile(r"^(\w+)( in room)?> ?(.*)$")
+_SAID = re.compile(r"^(\w+)( in room| in passing)?> ?(.*)$")
+_CLOCK = re.compile(r"^clock: (\d{4}-\d\d-\d\d \d\d:\d\d)$")
 _LATER = re.compile(r"^\((\d+) (minute|hour|day)s? later\)$")
 _CAST = re.compile(r"^cast: (\w+) (\S+) (\w\w) (\S+)$")
 
@@ -68,6 +70,7 @@ class Stage:
     lines: list[str] = field(default_factory=list)
     name: str = f"console:{NETWORK}"
     network: str = NETWORK
+    arrived: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.dispatcher = Dispatcher(
@@ -114,7 +117,7 @@ class Stage:
 
         await self.store.run(enter)
 
-    async def say(self, who: str, words: str, *, in_room: bool = False) -> None:
+    async def say(self, who: str, words: str, *, in_room: bool = False, direct: bool = False) -> None:
         """Let somebody say something, and write down what the bot says to whom."""
         said = await self.dispatcher.answer(
             Heard(
@@ -125,13 +128,13 @@ class Stage:
                 room="room" if in_room else f"dm:{who}",
                 private=not in_room,
                 said=words,
-                direct=in_room,
+                direct=direct,
             )
         )
         if said is not None:
             to = f"bot to {who}" if said.shown is Shown.ACTOR or not in_room else "bot"
             self.write(to, render(said.reply, said.voice))
-        await self.courier.empty()
+        await self.carry()
 
     async def later(self, length: timedelta) -> None:
         """Let time pass; sweeps run every ten minutes of it, or at its end."""
@@ -141,17 +144,22 @@ class Stage:
             for feature in FEATURES:
                 for job in feature.jobs:
                     await self.dispatcher.run(job)
-            await self.courier.empty()
+            await self.carry()
+
+    async def carry(self) -> None:
+        """Let the courier deliver what is due, and write it down in an order that does not hang on chance."""
+        await self.courier.empty()
+        for speaker, words in sorted(self.arrived, key=lambda each: each[0]):
+            self.write(speaker, words)
+        self.arrived.clear()
 
     async def run(self, dispatcher: object) -> None:
         """Nothing is heard by itself here."""
 
     async def deliver(self, parcel: Parcel, reply: Reply, voice: Voice) -> str:
         """Write down what reaches somebody else."""
-        self.write(
-            f"bot to {parcel.address}" if parcel.place is None else f"bot in {parcel.place}",
-            render(reply, voice),
-        )
+        speaker = f"bot to {parcel.address}" if parcel.place is None else f"bot in {parcel.place}"
+        self.arrived.append((speaker, render(reply, voice)))
         return parcel.key
 
     def write(self, speaker: str, words: str) -> None:
@@ -175,11 +183,19 @@ async def play(script: str, folder: Path) -> str:
             elif passed := _LATER.match(line):
                 stage.lines += ["", line]
                 await stage.later(timedelta(**{f"{passed[2]}s": int(passed[1])}))
+            elif clock := _CLOCK.match(line):
+                stage.lines.append(line)
+                stage.now = datetime.fromisoformat(clock[1]).replace(tzinfo=UTC)
             elif line.startswith("#"):
                 stage.lines.append(line)
             elif (said := _SAID.match(line)) and said[1] != "bot":
                 stage.lines += ["", line]
-                await stage.say(said[1], said[3].replace("\\n", "\n"), in_room=bool(said[2]))
+                await stage.say(
+                    said[1],
+                    said[3].replace("\\n", "\n"),
+                    in_room=bool(said[2]),
+                    direct=said[2] == " in room",
+                )
     finally:
         await store.close()
     return "\n".join(stage.lines) + "\n"

@@ -26,7 +26,7 @@ from nio import (
 )
 from nio.crypto.attachments import decrypt_attachment
 
-from bots.matrix.trust import write_private
+from bots.matrix.identity import write_private
 
 
 class PersonError(Exception):

@@ -29,6 +29,11 @@ ROLE_NAMES: dict[Role, Text] = {
 }
 
 
+def role_names(roles: frozenset[Role]) -> list[Text]:
+    """Name roles in their order; that everybody is a guest is said only of those who are nothing else."""
+    return [ROLE_NAMES[role] for role in Role if role in roles and (role is not Role.GUEST or len(roles) == 1)]
+
+
 @dataclass
 class Context(Post):
     """One person's command: valid inside one transaction, at one instant."""

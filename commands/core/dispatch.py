@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from rapidfuzz import fuzz, process
 
 from commands.core.context import ROLE_NAMES, Context, JobContext
 from commands.core.feature import Command, Commands, Job, Param, Shown
-from commands.core.kinds import Choice, Unreadable, clean
+from commands.core.kinds import INVISIBLE, WORDS, Choice, Unreadable, clean
 from commands.core.line import Call, Unparsed, read_values
 from commands.core.pace import Pace
 from commands.core.post import Envelope, Hub, subject_of
@@ -32,8 +33,15 @@ from storage.store import Session, Store
 log = structlog.get_logger()
 
 STOP = frozenset({"stop", "стоп", "cancel", "скасувати", "отмена"})
+GREETINGS = frozenset(
+    {"hello", "hi", "hey", "start", "/start", "привіт", "вітаю", "добрий день", "добридень", "доброго дня"}
+    | {"привет", "здравствуйте", "добрый день"}
+)
+HELP = frozenset({"?", "menu", "меню", "довідка", "допомога", "поміч", "справка", "помощь"})
 PRIVATE = "private"
 """The room of every form that is filled in private: a person has one such place with each bot."""
+PATIENCE = timedelta(hours=1)
+"""For how long a bare number or word in a room is an answer to us: later it is part of people's own talk."""
 MOST_CHOICES = 9
 """Suggestions listed with a question: as many as there are number keys to react with."""
 LONGEST_LINE = 8000
@@ -83,7 +91,8 @@ class Ask:
         if self.choices:
             blocks.append(_("Answer with a number, or type it yourself; {stop} ends this.", stop=stop))
         else:
-            example = self.param.kind.example
+            # What people type in words of their own language is shown in it; what is read has no language.
+            example = Text(self.param.kind.example) if self.param.kind.prose else self.param.kind.example
             blocks.append(_("Type your answer, for example: {example}. {stop} ends this.", example=example, stop=stop))
         return Reply(
             *blocks,
@@ -192,12 +201,12 @@ class Dispatcher:
         return member
 
     def _converse(self, heard: Heard, session: Session) -> Said | None:
-        if heard.key is not None and inbox.is_done(session, heard.bot, heard.key):
-            return None
         now = self._clock()
+        if not self._is_new(session, heard, now):
+            return None
         said = heard.said if heard.private else self._meant_for_us(session, heard)
         if said is None:
-            return self._pass_over(session, heard, now)
+            return None
         heard = replace(heard, said=said)
         member = self._recognise(session, heard, now)
         context = Context(
@@ -215,7 +224,7 @@ class Dispatcher:
         )
         outcome = self._act(context, heard)
         if outcome is None:
-            return self._pass_over(session, heard, now)
+            return None
         voice = context.voice if outcome.gone else self._voice(member)  # a command may have changed it
         return self._keep(session, heard, outcome, context.actor_id, voice)
 
@@ -236,16 +245,19 @@ class Dispatcher:
         return heard.said if (named or host) == heard.network else None
 
     @staticmethod
-    def _pass_over(session: Session, heard: Heard, now: datetime) -> None:
-        if heard.key is not None:
-            inbox.done(session, heard.bot, heard.key, now)
+    def _is_new(session: Session, heard: Heard, now: datetime) -> bool:
+        """Mark what was heard as done, in the transaction of its answer; False if it was answered before."""
+        return heard.key is None or inbox.done(session, heard.bot, heard.key, now)
 
-    def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said:
-        member = self._recognise(session, heard, self._clock())
+    def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said | None:
+        now = self._clock()
+        if not self._is_new(session, heard, now):
+            return None
+        member = self._recognise(session, heard, now)
         return self._keep(session, heard, outcome, member.id, self._voice(member))
 
     def _keep(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, voice: Voice) -> Said:
-        """Record the answer: the open question, the inbox row and the outbox row, all in this transaction."""
+        """Record the answer: the open question and the outbox row, in the same transaction."""
         now = self._clock()
         personal = (heard.private or outcome.shown is Shown.ACTOR) and not outcome.gone
         room = PRIVATE if personal else heard.room
@@ -264,7 +276,6 @@ class Dispatcher:
         elif outcome.done and not outcome.gone:
             forms.stop(session, member_id=person, bot=heard.bot, room=room)
         if heard.key is not None:
-            inbox.done(session, heard.bot, heard.key, now)
             outbox.put(
                 session,
                 key=f"reply:{heard.bot}:{heard.key}",
@@ -295,7 +306,7 @@ class Dispatcher:
             bot=heard.bot,
             room=PRIVATE if heard.private else heard.room,
         )
-        if form is None and not heard.direct and not heard.private:
+        if not heard.direct and not heard.private and (form is None or context.now - form.updated_at > PATIENCE):
             return None
         wait = self._pace.wait(context.actor.id, context.now)
         if wait is not None:
@@ -310,6 +321,9 @@ class Dispatcher:
                     )
                 )
             )
+        half = _HALF.search(line)
+        if half is not None:  # nothing that we keep or send can hold it
+            raise Unreadable(INVISIBLE, code=f"U+{ord(half[0]):04X}")
         if line.casefold() in STOP:
             done = _("Stopped. Nothing was changed.") if form else _("There is nothing to stop.")
             return _Outcome(Reply(done), done=True)
@@ -329,7 +343,12 @@ class Dispatcher:
             return self._follow(context, answer)
         so_far = read_values(command, rest)
         kind = command.params[asked].kind
-        if self._find(answer) is not None:
+        found = self._find(answer)
+        if found is not None:
+            # What takes any words takes a command only where nothing else can be meant: "hours mine", but not "me too".
+            certain = not found[1] or len(answer.split()) - len(found[1].split()) == 2
+            if kind.read is WORDS.read and certain:
+                return self._follow(context, answer)
             try:
                 kind.read(context, answer)
             except (Unreadable, Refused):
@@ -355,6 +374,9 @@ class Dispatcher:
         try:
             call = read_values(command, rest)
         except Unparsed as unparsed:
+            near = self._near(context, line, 80)
+            if near and self.commands.by_path[near[0]] is not command:
+                return self._suggest_near(line, near)
             return _Outcome(
                 Reply(
                     _("I do not know what to do with “{extra}”.", extra=clean(unparsed.extra[:100])),
@@ -392,7 +414,10 @@ class Dispatcher:
             typed = call.given.get(name)
             if typed is None:
                 if param.required:
-                    return Ask(call, param, _suggested(context, param, ""))
+                    choices = _suggested(context, param, "")
+                    if not choices and param.kind.nothing is not None:
+                        raise Refused(param.kind.nothing.msgid, **param.kind.nothing.values)
+                    return Ask(call, param, choices)
                 continue
             try:
                 values[name] = param.kind.read(context, typed)
@@ -403,45 +428,64 @@ class Dispatcher:
 
     def _unknown(self, context: Context, line: str) -> _Outcome:
         words = clean(line[:100]).casefold().split()
-        typed = " ".join(words[:2])
         help_call = Call("help")
-        if not words:
+        if not words or " ".join(words).strip(",.!") in GREETINGS:
             return _Outcome(Reply(_("Hello. {help} shows what I can do for you.", help=help_call)))
+        if " ".join(words) in HELP:
+            return self._follow(context, help_call.line())
         if any(words[0] == feature.name for feature in self.commands.features):
+            near = self._near(context, line, 80) if len(words) > 1 else []
+            if near:
+                return self._suggest_near(line, near)
             return self._follow(context, Call("help", {"command": words[0]}).line())
-        known = [path for path, command in self.commands.by_path.items() if context.may(command.allow)]
-        near: list[str] = []
-        for guess in (typed, words[0], on_latin_keys(typed), on_latin_keys(words[0])):
-            near += [
-                path for path, _score, _i in process.extract(guess, known, scorer=fuzz.ratio, score_cutoff=70, limit=3)
-            ]
-        near = list(dict.fromkeys(near))[:3]
-        if not near:
-            return _Outcome(
-                Reply(
-                    _(
-                        "I do not know “{typed}”. {help} shows what I can do for you.",
-                        typed=typed,
-                        help=help_call,
-                    )
-                )
-            )
-        best = self.commands.by_path[near[0]]
+        near = self._near(context, line, 70)
+        if near:
+            return self._suggest_near(line, near)
         return _Outcome(
             Reply(
-                _("I do not know “{typed}”. Did you mean {call}?", typed=typed, call=Call(near[0])),
-                *usage(best),
+                _(
+                    "I do not know “{typed}”. {help} shows what I can do for you.",
+                    typed=shortened(line),
+                    help=help_call,
+                )
+            )
+        )
+
+    def _near(self, context: Context, line: str, cutoff: int) -> list[str]:
+        """Find the commands that somebody may have meant, also on a Cyrillic keyboard; only those they may use."""
+        words = clean(line[:100]).casefold().split()
+        typed = " ".join(words[:2])
+        known = [path for path, command in self.commands.by_path.items() if context.may(command.allow)]
+        near: list[str] = []
+        for guess in (typed, on_latin_keys(typed), words[0], on_latin_keys(words[0])):
+            near += [
+                path
+                for path, _score, _i in process.extract(guess, known, scorer=fuzz.ratio, score_cutoff=cutoff, limit=3)
+            ]
+        return list(dict.fromkeys(near))[:3]
+
+    def _suggest_near(self, line: str, near: list[str]) -> _Outcome:
+        return _Outcome(
+            Reply(
+                _("I do not know “{typed}”. Did you mean {call}?", typed=shortened(line), call=Call(near[0])),
+                *usage(self.commands.by_path[near[0]]),
                 actions=[Button(self.commands.by_path[path].about, Call(path)) for path in near],
             )
         )
 
 
+def shortened(line: str) -> str:
+    """Return what was typed, as much of it as fits into a sentence."""
+    words = " ".join(clean(line[:100]).split())
+    return words if len(words) <= 40 else words[:39] + "…"
+
+
 def usage(command: Command[...]) -> tuple[Text, ...]:
     """Say how a command is typed, with an example."""
-    return (
-        _("Usage: {usage}", usage=Call(command.usage())),
-        _("Example: {example}", example=command.example()),
-    )
+    said = _("Usage: {usage}", usage=Call(command.usage()))
+    if not command.params or command.usage() == command.example().line():
+        return (said,)
+    return said, _("Example: {example}", example=command.example())
 
 
 def _suggested(context: Context, param: Param, typed: str) -> tuple[Choice, ...]:
@@ -449,6 +493,9 @@ def _suggested(context: Context, param: Param, typed: str) -> tuple[Choice, ...]
         return ()
     return tuple(param.kind.suggest(context, typed) or param.kind.suggest(context, ""))[:MOST_CHOICES]
 
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character, which broken or ill-meant clients send alone."""
 
 CYRILLIC_KEYS = str.maketrans(
     "йцукенгшщзхїъфівапролджєэячсмитьбюыё",

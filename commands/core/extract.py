@@ -32,6 +32,9 @@ def sentences() -> dict[str | tuple[str, str], set[str]]:
         for command in feature.commands:
             for text in (command.about, *(param.about for param in command.params.values())):
                 found.setdefault(text.msgid, set()).add(f"commands/{feature.name}")
+            for param in command.params.values():
+                if param.kind.prose:
+                    found.setdefault(param.kind.example, set()).add(f"commands/{feature.name}")
     for kept in what():
         found.setdefault(kept.privacy.what, set()).add("storage")
     return {msgid: places for msgid, places in found.items() if _speaks(msgid)}

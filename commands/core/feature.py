@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, get_args, get_origin, get_type_hints
 
 from commands.core.kinds import WHOLE, WORDS, YES_OR_NO, Kind
-from commands.core.line import Call
+from commands.core.line import Call, quoted
 from commands.core.reply import Reply
 from commands.core.text import Text
 from storage.members import Role
@@ -93,8 +93,9 @@ class Command(Generic[P]):
         )
 
     def example(self) -> Call:
-        """Return a call as a person might type it."""
-        return Call(self.path, {name: param.kind.example for name, param in self.params.items() if param.required})
+        """Return a call as a person might type it: what it needs, in order; what is confirmed is asked for."""
+        needed = [param.kind for param in self.params.values() if param.required and param.about is not self.confirm]
+        return Call(" ".join([self.path, *(kind.example if kind.prose else quoted(kind.example) for kind in needed)]))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INVISIBLE = _("Your text holds an invisible character ({code}); please write it again without it.").msgid
+
 LONGEST_WORDS = 4000
 """Characters that one value may hold; longer ones are refused before anything is looked up."""
 
@@ -47,6 +49,8 @@ class Kind(Generic[T]):
     show: Callable[[T], str]
     example: str
     suggest: Callable[[Context, str], Sequence[Choice]] | None = None
+    nothing: Text | None = None
+    """What is said instead of asking, when `suggest` knows every value and there is none."""
     prose: bool = False
     secret: bool = False
 
@@ -67,10 +71,7 @@ def clean(typed: str) -> str:
         if character not in "\n\t" and (
             unicodedata.category(character) in {"Cc", "Cs"} or unicodedata.bidirectional(character) in BIDI
         ):
-            raise Unreadable(
-                "Your text holds an invisible character ({code}); please write it again without it.",
-                code=f"U+{ord(character):04X}",
-            )
+            raise Unreadable(INVISIBLE, code=f"U+{ord(character):04X}")
     return words
 
 
@@ -134,7 +135,7 @@ def one_of(name: Text, choices: dict[str, Text], example: str | None = None) -> 
         ]
         if len(fitting) == 1:
             return fitting[0]
-        raise Unreadable("“{typed}” is none of: {choices}.", typed=word[:40], choices=list(choices))
+        raise Unreadable("“{typed}” is none of: {choices}.", typed=word[:40], choices=list(choices.values()))
 
     return Kind(
         name=name,

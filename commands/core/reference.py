@@ -25,7 +25,9 @@ names the bot that is meant: `!sanctions digest now`.
 
 def manual() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *(line for feature in FEATURES for line in _feature(feature.about.msgid, feature.commands))])
+    return "\n".join(
+        [HEAD, *(line for feature in FEATURES for line in _feature(feature.about.msgid, feature.commands))]
+    )
 
 
 def _feature(about: str, commands: list[Command[...]]) -> Iterator[str]:

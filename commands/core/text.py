@@ -77,7 +77,7 @@ def _pieces(template: str) -> tuple[tuple[str, str | None], ...]:
 
 
 @lru_cache(maxsize=512)
-def _place_of(zone: str, language: str) -> str:
+def place_of(zone: str, language: str) -> str:
     """Name a zone by its city in the reader's language ("Київ"), or by its own name where there is none."""
     names = (zone, *(former for former, present in get_global("zone_aliases").items() if present == zone))
     known = Locale(language).time_zones
@@ -142,7 +142,7 @@ class Voice:
         if self.stamp is not None:
             return self.stamp(at)
         local = at.astimezone(self.zone)
-        return f"{self.day(local.date())}, {local:%H:%M} ({_place_of(self.zone.key, self.language)})"
+        return f"{self.day(local.date())}, {local:%H:%M} ({place_of(self.zone.key, self.language)})"
 
     def day(self, day: date) -> str:
         """Say a day with its weekday: "Tue, 1 Dec 2026"."""
@@ -170,6 +170,8 @@ def _length(length: timedelta) -> Text:
     if seconds < 60:
         return n_("{n} second", "{n} seconds", seconds)
     minutes = round(seconds / 60)
+    if minutes and minutes % (365 * 24 * 60) == 0:
+        return n_("{n} year", "{n} years", minutes // (365 * 24 * 60))
     if minutes >= 2 * 24 * 60 and minutes % (24 * 60) == 0:
         return n_("{n} day", "{n} days", minutes // (24 * 60))
     if minutes >= 60 and minutes % 60 == 0:

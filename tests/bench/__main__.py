@@ -1,5 +1,55 @@
-import asyncio, tempfile
+"""Measure and print one table: `python -m tests.bench [--json] [PART …]`. A bench is no test: its status is 0."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from tests.bench import table, booking
-with tempfile.TemporaryDirectory() as f:
-    print(table(asyncio.run(booking.measure(Path(f)))))
+
+from tests.bench import Figure, booking, dispatching, lookup, matrix, table
+
+PARTS: dict[str, Callable[[Path], list[Figure]]] = {
+    "dispatch": lambda folder: asyncio.run(dispatching.measure(folder)),
+    "booking": lambda folder: asyncio.run(booking.measure(folder)),
+    "lookup": lambda _folder: lookup.measure(),
+    "matrix": lambda folder: asyncio.run(matrix.measure(folder)),
+}
+
+
+def main() -> None:
+    """Run the parts that are named, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them by default")
+    parser.add_argument("--json", action="store_true", help="one line of JSON for machines")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.parts) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    figures: list[Figure] = []
+    busy = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for name in chosen.parts or PARTS:
+            sys.stderr.write(f"measuring {name} …\n")
+            try:
+                figures += PARTS[name](Path(folder))
+            except Exception as error:  # noqa: BLE001 what could be measured is still worth reading
+                sys.stderr.write(f"{name} could not be measured: {error!r}\n")
+            busy.append(os.getloadavg()[0])
+    cores = os.cpu_count() or 1
+    if chosen.json:
+        told = [{**asdict(each), "met": each.met} for each in figures]
+        sys.stdout.write(json.dumps({"cores": cores, "load": busy, "figures": told}, ensure_ascii=False) + "\n")
+        return
+    sys.stdout.write(table(figures) + "\n")
+    sys.stdout.write(f"\n{cores} cores; load before and after each part: {' '.join(f'{each:.1f}' for each in busy)}\n")
+    if max(busy) > cores + 1:
+        sys.stdout.write("Others were using this machine: trust the ratios more than the times.\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,8 +15,8 @@ from storage.engine import connect
 from tests.bench import Figure, of_rounds
 from tests.bench.world import World, world
 
-ROUNDS = 7
-IN_A_ROUND = 40
+ROUNDS = 12
+IN_A_ROUND = 25
 
 
 class BareNote(SQLModel, table=True):
@@ -52,14 +52,14 @@ class Bare:
 
 
 async def measure(folder: Path) -> list[Figure]:
-    """Measure with the durability of production, and once more with a disk that costs nothing."""
+    """Measure with the durability of production, and once more without a disk: then only instructions count."""
     figures = []
-    for synchronous, said in (("FULL", "every commit on the disk"), ("OFF", "the disk left out")):
+    for synchronous, said, target in (("FULL", "as in production", 0.4), ("OFF", "disk left out", None)):
         ours, bare, ratios = await _rounds(folder / f"booking-{synchronous}", synchronous)
         figures += [
-            of_rounds(f"bookings, {said}", ours, "/s", floor=True),
-            of_rounds(f"bare SQLModel insert, {said}", bare, "/s", floor=True),
-            of_rounds(f"bookings ÷ bare, {said}", ratios, "×", target=0.4, floor=True),
+            of_rounds(f"bookings, {said}", ours, "/s", floor=True, note="22 statements, 4 sealed texts, 2 messages"),
+            of_rounds(f"bare SQLModel insert, select, commit, {said}", bare, "/s", floor=True),
+            of_rounds(f"bookings ÷ bare, {said}", ratios, "×", target=target, floor=True),
         ]
     return figures
 

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
+from aiohttp import ClientError
 from nio import (
     AsyncClient,
     AsyncClientConfig,
@@ -31,6 +32,8 @@ from nio.exceptions import EncryptionError
 FILTER = {"presence": {"types": []}, "room": {"timeline": {"limit": 500}}}
 ENCRYPTION = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
 PATIENCE = 60.0
+AWAY = (ClientError, OSError, TimeoutError)
+"""How it shows that the homeserver is away."""
 T = TypeVar("T")
 
 
@@ -108,22 +111,19 @@ class Person:
 
     async def _read_on(self) -> None:
         while True:
-            try:
+            with suppress(*AWAY):
                 news = await self.client.sync(timeout=10_000, sync_filter=FILTER)
-                if not isinstance(news, SyncResponse):
-                    await asyncio.sleep(0.2)
+                if isinstance(news, SyncResponse):
+                    async with self._changed:
+                        for room, info in news.rooms.join.items():
+                            for event in info.timeline.events:
+                                self._take(room, event)
+                        self._unlock()
+                        self._changed.notify_all()
+                    await self._enter(news)
+                    await self._tend()
                     continue
-                await self._tend()
-                await self._enter(news)
-            except (OSError, TimeoutError, AssertionError):  # the homeserver is away
-                await asyncio.sleep(0.2)
-                continue
-            async with self._changed:
-                for room, info in news.rooms.join.items():
-                    for event in info.timeline.events:
-                        self._take(room, event)
-                self._unlock()
-                self._changed.notify_all()
+            await asyncio.sleep(0.2)
 
     async def _tend(self) -> None:
         """Do for the keys what a client does after each sync."""
@@ -185,11 +185,10 @@ class Person:
         ]
 
     def dm(self, other: str) -> str | None:
-        """The room where the person is alone with somebody, into which that one had invited them."""
-        for room, inviter in self.invited_by.items():
-            known = self.client.rooms.get(room)
-            if inviter == other and known is not None and set(known.users) == {self.id, other}:
-                return room
+        """The encrypted room where the person is alone with somebody."""
+        for room_id, room in self.client.rooms.items():
+            if room.encrypted and set(room.users) == {self.id, other}:
+                return str(room_id)
         return None
 
     async def contents_of(self, said: Said) -> bytes:
@@ -215,7 +214,7 @@ class Person:
             assert self.client.rooms[room].encrypted, "people say nothing in the clear"
             transaction = token_hex(12)
             for _again in range(300):
-                with suppress(OSError, TimeoutError):
+                with suppress(*AWAY):
                     answer = await self.client.room_send(
                         room, "m.room.message", content, tx_id=transaction, ignore_unverified_devices=True
                     )
