@@ -144,10 +144,7 @@ class App:
                 clockwork.every(job.name, job.period, partial(self._tick, partial(self.dispatcher.run, job), couriers))
         async with asyncio.TaskGroup() as group:
             listening = [group.create_task(_as_long_as_it_lives(bot.name, bot.run(self.dispatcher))) for bot in bots]
-            delivering = [group.create_task(courier.run()) for courier in couriers]
-            delivering += [
-                group.create_task(_resume_when_ready(bot, courier)) for bot, courier in zip(bots, couriers, strict=True)
-            ]
+            delivering = [group.create_task(_deliver_when_ready(*pair)) for pair in zip(bots, couriers, strict=True)]
             ticking = group.create_task(clockwork.run())
             telling = group.create_task(_tell_when_ready(bots, ready))
             await asyncio.wait(listening)
@@ -227,9 +224,11 @@ async def _as_long_as_it_lives(name: str, run: Awaitable[None]) -> None:
         log.error("a bot has stopped", bot=name, error=type(error).__name__, exc_info=error)  # noqa: TRY400 see log.py
 
 
-async def _resume_when_ready(bot: MatrixBot, courier: Courier) -> None:
+async def _deliver_when_ready(bot: MatrixBot, courier: Courier) -> None:
+    """Deliver once the bot listens: what waits for an absent homeserver has not been tried."""
     await bot.ready()
     await courier.resume()
+    await courier.run()
 
 
 async def _tell_when_ready(bots: Iterable[MatrixBot], ready: Callable[[], None]) -> None:

@@ -37,8 +37,8 @@ BATCH = 20
 POLL = 1.0
 """Seconds after which a courier looks by itself for what other processes have put."""
 LONGEST_PAUSE = timedelta(minutes=10)
-GIVE_UP_AFTER = 40
-"""Tries, with growing pauses of up to ten minutes: about six hours."""
+GIVE_UP_AFTER = timedelta(hours=6)
+"""Since the first try. Tries are not counted: a platform that throttles us makes many of them in a minute."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,13 @@ class Courier:
         try:
             while True:
                 self._wake.clear()
+                free = BATCH - len(self._in_hand)
                 try:
                     taken = await self._take()
                 except Busy:
                     taken = 0
-                if not taken or len(self._in_hand) >= BATCH:
+                # Fewer than there was room for: nothing more is due. A full hand waits until one is delivered.
+                if taken < free or len(self._in_hand) >= BATCH:
                     await self._something()
         finally:
             for task in self._in_hand:
@@ -136,8 +138,9 @@ class Courier:
         return len(found)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
+        if len(self._in_hand) >= BATCH:
+            self._wake.set()
         self._in_hand.discard(task)
-        self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The lease runs out and the message is tried again.
             log.error("a delivery failed", bot=self._bot.name, error=type(error).__name__, exc_info=error)
@@ -187,7 +190,7 @@ class Courier:
                 async with asyncio.timeout(max(0.01, deadline - time.clock_gettime(time.CLOCK_BOOTTIME))):
                     remote_id = await self._bot.deliver(*self._parcel(addressed, Envelope.unpack(message.payload)))
             except Undelivered as undelivered:
-                if undelivered.permanent or message.tries >= GIVE_UP_AFTER:
+                if undelivered.permanent or self._is_hopeless(message):
                     await self._bury(message, str(undelivered))
                 else:
                     await self._later(message, str(undelivered), undelivered.retry_after)
@@ -198,6 +201,9 @@ class Courier:
             await self._store.run(
                 lambda session: outbox.sent(session, message.key, self._owner, remote_id, self._clock())
             )
+
+    def _is_hopeless(self, message: Claimed) -> bool:
+        return message.first_try_at is not None and self._clock() - message.first_try_at > GIVE_UP_AFTER
 
     def _must_wait(self, addressed: Addressed) -> bool:
         """Tell whether quiet hours hold it back: not when it would be worthless after them."""

@@ -219,7 +219,7 @@ class Demo:
             wanted = [(self.rooms[network], {bot}) for network, bot in self.bots.items()]
             wanted.append((self.rooms["coordinators"], set(self.bots.values())))
             for room, bots in wanted:
-                while not bots <= await coordinator.members_of(room):
+                while not bots <= await coordinator.members_of(room):  # noqa: ASYNC110 they join elsewhere
                     await asyncio.sleep(0.1)
 
 
@@ -248,9 +248,9 @@ async def _run(args: argparse.Namespace) -> None:
         bots = demo.bots_process()
         stack.push_async_callback(bots.stop)
         await bots.start()
-        await demo.everybody_is_in()
         minding = asyncio.create_task(bots.mind())
         stack.callback(minding.cancel)
+        await demo.everybody_is_in()
         if args.json:
             sys.stdout.write(demo.told() + "\n")
             sys.stdout.flush()

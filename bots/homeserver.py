@@ -92,7 +92,7 @@ class Homeserver:
             self._remember()
         self._write_settings()
         with (self.folder / "out.log").open("wb") as out:
-            self._process = subprocess.Popen(  # noqa: S603 nothing in the command comes from outside
+            process = self._process = subprocess.Popen(  # noqa: S603 nothing in the command comes from outside
                 [sys.executable, "-c", _KEEPER, "-c", str(self.folder / "homeserver.json")],
                 cwd=self.folder,
                 env={**os.environ, "SYNAPSE_CACHE_FACTOR": "0.5"},
@@ -103,7 +103,7 @@ class Homeserver:
             )
         until = time.monotonic() + within
         while not self.healthy():
-            if self._process.poll() is not None or time.monotonic() > until:
+            if process.poll() is not None or time.monotonic() > until:
                 last_words = (self.folder / "out.log").read_text(errors="replace")[-2000:]
                 self.stop()
                 raise HomeserverError(f"the homeserver did not start:\n{last_words}")
@@ -111,17 +111,17 @@ class Homeserver:
 
     def stop(self) -> None:
         """Stop it, and wait until it has stopped. The folder stays."""
-        if self._process is None:
+        process, self._process = self._process, None  # it may be stopped while another thread still starts it
+        if process is None:
             return
-        self._process.terminate()
+        process.terminate()
         try:
-            self._process.wait(15)
+            process.wait(15)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
     def kill(self) -> None:
         """End it at once, as a power cut would; for tests."""

@@ -285,16 +285,22 @@ def sent(session: Session, key: str, owner: str, remote_id: str, now: datetime) 
     Returns:
         Whether it was still PENDING.
     """
-    change = _of(key).values(
+    return changed(session, _sent, {"the_key": key, "owner": owner, "remote": remote_id, "now": now}) > 0
+
+
+_sent: Final = (
+    update(_outbox)
+    .where(_c.key == bindparam("the_key"), _c.state == text("'pending'"))
+    .values(
         state=State.SENT,
-        remote_id=remote_id,
-        ended_at=now,
-        claimed_by=owner,
+        remote_id=bindparam("remote"),
+        ended_at=bindparam("now", type_=UTC),
+        claimed_by=bindparam("owner"),
         claimed_until=None,
         payload=None,
         error=None,
     )
-    return changed(session, change) > 0
+)
 
 
 def again(session: Session, key: str, owner: str, at: datetime, error: str) -> bool:
@@ -378,18 +384,22 @@ def take(session: Session, sender: str, n: int, now: datetime, *, rate: float, b
     Returns:
         How many were taken, 0 to `n`.
     """
-    bucket = session.get(Bucket, sender, with_for_update=True)
-    if bucket is None:
-        bucket = Bucket(sender=sender, tokens=burst, updated_at=now)
-    else:
-        # A clock that was set back fills nothing, and must not take away what is there.
-        passed = max(0.0, (now - bucket.updated_at).total_seconds())
-        bucket.tokens = min(burst, bucket.tokens + passed * rate)
-        bucket.updated_at = max(now, bucket.updated_at)
-    taken = min(n, int(bucket.tokens))
-    bucket.tokens -= taken
-    session.add(bucket)
+    bucket = execute(session, _bucket_of, {"sender": sender}).first()
+    tokens, at = (bucket.tokens, bucket.updated_at) if bucket else (burst, now)
+    # A clock that was set back fills nothing, and must not take away what is there.
+    tokens = min(burst, tokens + max(0.0, (now - at).total_seconds()) * rate)
+    taken = min(n, int(tokens))
+    execute(session, _fill, {"sender": sender, "tokens": tokens - taken, "updated_at": max(now, at)})
     return taken
+
+
+_bucket: Final = core(Bucket)
+_bucket_of: Final = select(_bucket).where(_bucket.c.sender == bindparam("sender")).with_for_update()
+_new_bucket: Final = upsert(_bucket)
+_fill: Final = _new_bucket.on_conflict_do_update(
+    index_elements=["sender"],
+    set_={"tokens": _new_bucket.excluded.tokens, "updated_at": _new_bucket.excluded.updated_at},
+)
 
 
 def _of(key: str) -> Update:

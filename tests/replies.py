@@ -9,7 +9,7 @@ from commands.core.reply import Bars, Button, Fields, File, Picture, Quote, Repl
 from commands.core.text import Text
 
 words = st.text(max_size=40)
-moments = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))
+moments = st.integers(1_600_000_000, 2_200_000_000).map(lambda at: datetime.fromtimestamp(at, UTC))
 calls = st.builds(
     Call,
     st.sampled_from(["help", "hours book", "find"]),

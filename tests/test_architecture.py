@@ -90,9 +90,7 @@ def test_books_do_not_import_in_circles():
     books = {file.stem: file for file in (HOUSE / "storage").glob("*.py")}
     edges = {
         name: {
-            each.split(".")[1]
-            for each in imports(file)
-            if each.startswith("storage.") and each.split(".")[1] in books
+            each.split(".")[1] for each in imports(file) if each.startswith("storage.") and each.split(".")[1] in books
         }
         for name, file in books.items()
     }

@@ -29,7 +29,7 @@ class PaperBot:
         self.delivered: list[tuple[str, str]] = []
         self.failures: list[Undelivered] = []
 
-    async def run(self, dispatcher) -> None:
+    async def run(self, _dispatcher) -> None:
         raise AssertionError("a courier only delivers")
 
     async def deliver(self, parcel: Parcel, reply: Reply, voice) -> str:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -54,6 +55,18 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server = Homeserver(tmp_path / "hs", extra={"server_name": "no server name"})
     with pytest.raises(HomeserverError, match="did not start"):
         server.start()
+
+
+def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
+    server = Homeserver(tmp_path / "hs")
+    with ThreadPoolExecutor() as aside:
+        starting = aside.submit(server.start)
+        while server._process is None:
+            time.sleep(0.01)
+        server.stop()
+        with pytest.raises(HomeserverError, match="did not start"):
+            starting.result(30)
+    assert not server.healthy()
 
 
 def test_it_ends_with_its_parent_however_that_ends(tmp_path: Path) -> None:

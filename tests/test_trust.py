@@ -18,6 +18,7 @@ from nio import Event, MegolmEvent
 from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import SignatureVerifyException, verify_signed_json
 
+from bots.bot import Parcel
 from bots.matrix import client
 from bots.matrix.identity import (
     Identity,
@@ -31,7 +32,9 @@ from bots.matrix.identity import (
 )
 from bots.matrix.trust import Trust
 from bots.matrix.wire import Wire
-from tests.synapse import PASSWORD, Bots, People, Person, Running, until
+from commands.core.reply import Reply
+from commands.core.text import plain
+from tests.synapse import PASSWORD, Bots, People, Person, Running, until, voice
 
 # -- recovery keys, signatures, pins ------------------------------------------------------------------------------
 
@@ -395,3 +398,39 @@ async def test_newer_clients_that_do_not_tell_their_key_with_each_message_are_he
     await ann.say(room, "hello")
     assert await ann.client.joined_rooms()
     await until(lambda: hub.said == ["hello"])
+
+
+@pytest.mark.synapse
+async def test_the_first_words_to_somebody_wait_until_we_know_their_devices(bot: Bots, person: People) -> None:
+    hub, ann = await bot(), await person()
+    ask = hub.bot._trust._wire.ask
+
+    async def slowly(method: str, path: str, *rest: Any, **more: Any) -> Any:
+        answer = await ask(method, path, *rest, **more)
+        await asyncio.sleep(0.3 if path.endswith("keys/query") else 0)
+        return answer
+
+    hub.bot._trust._wire.ask = slowly  # type: ignore[method-assign]
+    for number in range(3):
+        await hub.bot.deliver(Parcel(key="k", tx_id=f"f{number}", address=ann.id), Reply(plain("hello")), voice())
+    await ann.until(lambda: ann.client.invited_rooms)
+    (dm,) = ann.client.invited_rooms
+    await ann.enter(dm)
+    assert await ann.hears(dm, hub.id, 3) == ["hello"] * 3
+
+
+@pytest.mark.synapse
+async def test_a_device_planted_on_the_bots_account_reads_nothing(bot: Bots, person: People, tmp_path: Path) -> None:
+    hub, ann = await bot(), await person()
+    room = await ann.room(hub.id, direct=True)
+    await ann.joined(room, hub.id)
+    planted = Person.__new__(Person)
+    planted.__dict__.update(ann.__dict__, id=hub.id, folder=tmp_path / "planted", read=[], _changed=asyncio.Condition())
+    planted.client = planted._client()
+    await planted.arrive()
+    await until(lambda: list(hub.client.device_store.active_user_devices(hub.id)))
+    await ann.say(room, "one")
+    await ann.hears(room, hub.id)
+    await planted.until(lambda: any(getattr(each, "sender", "") == hub.id for _, each in planted.read))
+    assert planted.bodies(room, hub.id) == []
+    await planted.leave()

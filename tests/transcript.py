@@ -9,8 +9,8 @@ compares; `python -m tests.transcript` (`make accept`) writes them anew, for a p
     (23 hours later)
     bot to mara> …
 
-`ann> …` is said to the bot in private, `ann in room> …` to the bot in the network's room, and `ann in passing> …` in the
-room to nobody in particular. `clock: 2027-03-22 10:00` in front of the cast sets the clock, in UTC.
+`ann> …` is said to the bot in private, `ann in room> …` to the bot in the network's room, and `ann in passing> …` in
+the room to nobody in particular. `clock: 2027-03-22 10:00` in front of the cast sets the clock, in UTC.
 """
 
 from __future__ import annotations

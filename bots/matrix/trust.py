@@ -81,6 +81,7 @@ class Trust:
         self._pins = pins
         self._tell = tell
         self._querying = asyncio.Lock()
+        self._asked: set[str] = set()
         self._uploading = asyncio.Lock()
         self._sharing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._fallback_used = False
@@ -187,6 +188,7 @@ class Trust:
             if not asked:
                 return
             olm.users_for_key_query -= asked
+            self._asked = asked
             try:
                 answer = await self._wire.ask(
                     "POST", path("keys", "query"), {"device_keys": {user: [] for user in asked}, "timeout": 10_000}
@@ -194,6 +196,8 @@ class Trust:
             except BaseException:
                 olm.users_for_key_query |= asked
                 raise
+            finally:
+                self._asked = set()
             meanwhile = set(olm.users_for_key_query)
             # What nio counts as changed makes the next message go out under a fresh room key; the judgement must
             # stand before that key is shared. Nothing is awaited in between.
@@ -210,12 +214,10 @@ class Trust:
         """Decide which devices of a person may read us.
 
         All of them, unless the person has an identity: then those that it signed. A device that somebody else, for
-        instance the server, slipped in is not signed. Without this rule a member's new phone would either mute the
-        bot for the room or be trusted blindly.
+        instance the server, slipped in is not signed; that goes for our own account as well. Without this rule a
+        member's new phone would either mute the bot for the room or be trusted blindly.
         """
         identity = identity_of(answer, user)
-        if user == self._client.user_id:
-            return
         if identity is not None and not self._pins.meets(user, identity[0]):
             log.warning("a person's identity has changed")
             self._tell("Somebody's Matrix identity has changed: ask on another channel whether it is still them.")
@@ -293,25 +295,39 @@ class Trust:
         sharing was interrupted.
         """
         olm = self._olm
-        if not olm.should_query_keys and not olm.should_share_group_session(room.room_id):
+        if not self._unknown(room) and not olm.should_share_group_session(room.room_id):
             return
         lock = self._sharing.setdefault(room.room_id, asyncio.Lock())
         async with lock:
-            if olm.should_query_keys:
-                await self.query_devices()
-            while olm.should_share_group_session(room.room_id):
-                members = set(room.users)
-                await self._claim(olm.get_missing_sessions(list(members)))
+            while self._unknown(room) or olm.should_share_group_session(room.room_id):
+                if self._unknown(room):
+                    await self.query_devices()
+                    continue
+                members, audience = list(room.users), self._audience(room)
+                await self._claim(olm.get_missing_sessions(members))
                 await self._share_with(room.room_id, members)
-                if members == set(room.users):
+                if audience == self._audience(room):
                     olm.outbound_group_sessions[room.room_id].shared = True
                 else:
-                    # Somebody came or went while keys were on their way: start over with a new key.
+                    # Somebody or some device came or went while keys were on their way: a new key, from the start.
                     olm.outbound_group_sessions.pop(room.room_id, None)
 
-    async def _share_with(self, room_id: str, members: set[str]) -> None:
+    def _unknown(self, room: MatrixRoom) -> bool:
+        """Tell whether we do not know yet which devices somebody in a room has; also while we are just asking."""
+        return not room.users.keys().isdisjoint(self._olm.users_for_key_query | self._asked)
+
+    def _audience(self, room: MatrixRoom) -> set[tuple[str, str, bool]]:
+        """Return who can read a room: every device, and whether it is trusted."""
         olm = self._olm
-        parcels = list(olm.share_group_session_parallel(room_id, list(members), ignore_unverified_devices=True))
+        return {
+            (device.user_id, device.curve25519, olm.is_device_blacklisted(device))
+            for user in room.users
+            for device in olm.device_store.active_user_devices(user)
+        }
+
+    async def _share_with(self, room_id: str, members: list[str]) -> None:
+        olm = self._olm
+        parcels = list(olm.share_group_session_parallel(room_id, members, ignore_unverified_devices=True))
         session = olm.outbound_group_sessions[room_id]
 
         async def send(devices: set[tuple[str, str]], body: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ import psutil
 from bots.child import Child
 from bots.demo import Demo
 from tests.bench import Figure, of_rounds, percentile
-from tests.synapse import PASSWORD, Person
+from tests.fakes.person import Person
 
 SAID = "!help command=me"
+PASSWORD = "a password for measuring"
 ROUNDS = 8
 IN_A_ROUND = 12
 WARM_UP = 4
@@ -37,9 +38,8 @@ async def measure(folder: Path) -> list[Figure]:
         (folder / "bare").mkdir()
         args = [demo.homeserver.url, bare_user, PASSWORD, str(folder / "bare")]
         bare = await _started(stack, Child("tests.bench.bare_bot", args, log=folder / "bare.log"))
-        member = Person(demo.homeserver, "bench-member", folder / "member")
-        stack.push_async_callback(member.leave)
-        await member.arrive()
+        user = demo.homeserver.register("bench-member", PASSWORD)
+        member = await stack.enter_async_context(Person(demo.homeserver.url, user, PASSWORD, folder / "member"))
         figures += await _latency(member, (demo.bots["uj"], ours), (bare_user, bare))
     return figures
 
@@ -96,16 +96,15 @@ async def _latency(member: Person, ours: tuple[str, psutil.Process], bare: tuple
 
 async def _room_with(member: Person, bot: str) -> Callable[[], Awaitable[float]]:
     """Open an encrypted room with a bot; the returned function asks there, and tells the ms until it saw a reply."""
-    room = await member.room(bot, direct=True)
-    await member.joined(room, bot)
-    seen = 0
+    room = await member.room_with(bot)
+    asked = 0
 
     async def ask() -> float:
-        nonlocal seen
-        seen += 1
+        nonlocal asked
+        asked += 1
         started = time.perf_counter()
         await member.say(room, SAID)
-        await member.hears(room, bot, seen)
+        await member.until(lambda: len(member.heard(bot, room)) >= asked, "a reply")
         return (time.perf_counter() - started) * 1000
 
     return ask

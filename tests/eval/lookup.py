@@ -21,31 +21,23 @@ SLOWEST_MEDIAN_MS = 5.0
 
 
 def ndcg(ranked: list[str], relevant: dict[str, int], depth: int = 10) -> float:
-    gained = sum(
-        (2.0 ** relevant.get(id_, 0) - 1) / log2(place + 2) for place, id_ in enumerate(ranked[:depth])
-    )
+    gained = sum((2.0 ** relevant.get(id_, 0) - 1) / log2(place + 2) for place, id_ in enumerate(ranked[:depth]))
     ideal = sorted(relevant.values(), reverse=True)[:depth]
     return gained / sum((2.0**grade - 1) / log2(place + 2) for place, grade in enumerate(ideal))
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "queries", nargs="?", type=Path, default=Path(__file__).with_name("lookup_queries.jsonl")
-    )
+    options.add_argument("queries", nargs="?", type=Path, default=Path(__file__).with_name("lookup_queries.jsonl"))
     options.add_argument("--split", help="only the questions of this split")
-    options.add_argument(
-        "--misses", action="store_true", help="show the questions without an answer among five"
-    )
+    options.add_argument("--misses", action="store_true", help="show the questions without an answer among five")
     chosen = options.parse_args()
 
     started = time.perf_counter()
     library = Library.load()
     loading = time.perf_counter() - started
 
-    rows = [
-        json.loads(line) for line in chosen.queries.read_text(encoding="utf-8").splitlines() if line.strip()
-    ]
+    rows = [json.loads(line) for line in chosen.queries.read_text(encoding="utf-8").splitlines() if line.strip()]
     figures: defaultdict[str, list[tuple[float, float, float]]] = defaultdict(list)
     took: list[float] = []
     for row in rows:
@@ -58,9 +50,7 @@ def main() -> int:
         found = [id_ in relevant for id_ in ranked]
         figures[row["lang"]].append((any(found[:1]), any(found[:5]), ndcg(ranked, relevant)))
         if chosen.misses and not any(found[:5]):
-            sys.stdout.write(
-                f"missed {row['id']} {row['query']!r}: {ranked[:5]} instead of {list(relevant)}\n"
-            )
+            sys.stdout.write(f"missed {row['id']} {row['query']!r}: {ranked[:5]} instead of {list(relevant)}\n")
 
     median = statistics.median(took)
     slow = sorted(took)[int(0.99 * (len(took) - 1))]
@@ -71,12 +61,8 @@ def main() -> int:
         target = TARGETS.get(language)
         met = met and (target is None or five_ >= target)
         wanted = f"{target:.2f}" if target else "-"
-        sys.stdout.write(
-            f"{language:8}  {len(scores):9}  {one:5.2f}  {five_:5.2f}  {gain:7.3f}  {wanted:>12}\n"
-        )
-    sys.stdout.write(
-        f"query p50 {median:.2f} ms, p99 {slow:.2f} ms (target p50 {SLOWEST_MEDIAN_MS:.0f} ms)\n"
-    )
+        sys.stdout.write(f"{language:8}  {len(scores):9}  {one:5.2f}  {five_:5.2f}  {gain:7.3f}  {wanted:>12}\n")
+    sys.stdout.write(f"query p50 {median:.2f} ms, p99 {slow:.2f} ms (target p50 {SLOWEST_MEDIAN_MS:.0f} ms)\n")
     sys.stdout.write(f"Library.load {loading:.2f} s\n")
     return 0 if met else 1
 
