@@ -18,6 +18,8 @@ from sqlalchemy import make_url
 from storage.sealed import Vault
 from storage.store import Store
 
+pytest_plugins = ["tests.synapse"]
+
 MASTER = bytes(range(32))
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 _numbers = count()

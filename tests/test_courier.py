@@ -148,6 +148,36 @@ async def test_a_platform_that_asks_for_patience_gets_it(world):
     assert (await world.row("m")).due_at == world.now + timedelta(seconds=90)
 
 
+async def test_many_tries_in_a_minute_are_no_reason_to_give_up_and_hours_are(world):
+    ann, bot = await world.person(), PaperBot()
+    bot.failures = [Undelivered("too fast", retry_after=1) for _ in range(100)]
+    await world.put(ann, "m")
+    courier = world.courier(bot)
+    for _ in range(99):
+        await courier.empty()
+        world.now += timedelta(seconds=1)
+    assert (await world.row("m")).state == "pending"
+    world.now += timedelta(hours=7)
+    await courier.empty()
+    assert (await world.row("m")).state == "dead"
+
+
+async def test_what_a_dead_courier_had_in_hand_leaves_at_once_when_its_successor_resumes(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.put(ann, "m")
+    await world.store.run(
+        lambda session: outbox.claim(
+            session, sender=bot.name, owner="dead", lease=timedelta(minutes=1), limit=1, now=NOW
+        )
+    )
+    courier = world.courier(bot, owner="alive")
+    await courier.empty()
+    assert bot.delivered == []
+    await courier.resume()
+    await courier.empty()
+    assert bot.delivered == [("ann", "m")]
+
+
 async def test_quiet_hours_hold_a_ping_back_but_not_an_answer(world):
     # It is 12:00 in Kyiv.
     ann, bot = await world.person(start=11 * 60, end=15 * 60), PaperBot()

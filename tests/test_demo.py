@@ -993,15 +993,18 @@ async def test_a_homeserver_that_goes_away_and_comes_back_costs_nothing() -> Non
                     raise AssertionError(f"seed {seed}; unanswered: {still}: {error}") from error
 
                 homeserver.stop()
-                written = len(demo.log)
                 bots = demo.bots()
                 bots.kill()
                 await ended(bots)
+                written = len(demo.log)
                 again = await asyncio.to_thread(demo.bots)
-                await asyncio.sleep(6)
+                async with asyncio.timeout(60):
+                    while demo.log[written:].count("\n") < len(NETWORKS):  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
+                await asyncio.sleep(3)
                 assert again.is_running()
-                waiting = [line for line in demo.log[written:].splitlines() if line]
-                assert len(waiting) == len(NETWORKS), waiting
+                waiting = demo.log[written:].splitlines()
+                assert len(waiting) == len(NETWORKS), waiting  # each bot says it once
                 assert all("waiting for it" in line for line in waiting)
                 homeserver.start()
                 text, _ = await scene.ask(scene.member, "hours mine")
