@@ -12,8 +12,6 @@ import structlog
 
 log = structlog.get_logger()
 
-# The child holds the reading end of a pipe whose writing end is ours: when we end, even by SIGKILL, it reads EOF and
-# stops in its usual way.
 KEEPER = """
 import os, runpy, signal, sys, threading
 def ends_with_parent():
@@ -23,6 +21,11 @@ def ends_with_parent():
 threading.Thread(target=ends_with_parent, daemon=True).start()
 sys.argv[0:2] = [sys.argv[1]]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module that ends with us: `python -c KEEPER module …`, its standard input a pipe whose writing end is ours.
+
+When we end, even by SIGKILL, the child reads EOF there and stops in its usual way. (A parent-death signal would come
+when the starting *thread* ends, and on Linux only.)
 """
 
 

@@ -24,18 +24,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-SERVER_NAME: Final = "localhost"
+from bots.child import KEEPER
 
-# The child holds the reading end of a pipe whose writing end is ours: when we end, even by SIGKILL, it reads EOF and
-# stops in its usual way. (PR_SET_PDEATHSIG would fire when the starting *thread* ends, and only on Linux.)
-_KEEPER: Final = """
-import os, runpy, signal, sys, threading
-def ends_with_parent():
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=ends_with_parent, daemon=True).start()
-runpy.run_module("synapse.app.homeserver", run_name="__main__", alter_sys=True)
-"""
+SERVER_NAME: Final = "localhost"
 
 _UNLIMITED: Final = {"per_second": 100_000, "burst_count": 100_000}
 
@@ -93,7 +84,7 @@ class Homeserver:
         self._write_settings()
         with (self.folder / "out.log").open("wb") as out:
             process = self._process = subprocess.Popen(  # noqa: S603 nothing in the command comes from outside
-                [sys.executable, "-c", _KEEPER, "-c", str(self.folder / "homeserver.json")],
+                [sys.executable, "-c", KEEPER, "synapse.app.homeserver", "-c", str(self.folder / "homeserver.json")],
                 cwd=self.folder,
                 env={**os.environ, "SYNAPSE_CACHE_FACTOR": "0.5"},
                 stdin=subprocess.PIPE,

@@ -12,7 +12,7 @@ from commands.core.reply import Block, Fields, Picture, Quote, Reply, Sources, T
 from commands.core.text import Text, Voice
 
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:46rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.4rem}body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:46rem;margin:2rem auto;padding:0 1rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#52606d}dd{margin:0}
 table{border-collapse:collapse}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px solid #e4e7eb}
 blockquote{margin:.5rem 0;padding-left:1rem;border-left:3px solid #cbd2d9}img{max-width:100%}code{background:#f1f3f5}
@@ -21,10 +21,11 @@ blockquote{margin:.5rem 0;padding-left:1rem;border-left:3px solid #cbd2d9}img{ma
 
 
 def write(reply: Reply, voice: Voice) -> bytes:
-    """Write the page. Its first sentence is its title; the browser is told to run and to load nothing."""
-    sentences = [voice.say(block) for block in reply.blocks if isinstance(block, Text)]
-    title = html.escape(sentences[0] if sentences else "")
-    body = "\n".join(part for block in reply.blocks for part in _block(block, voice))
+    """Write the page. Its first block is its title; the browser is told to run and to load nothing."""
+    first, *others = reply.blocks or (Text(""),)
+    title = html.escape(voice.say(first)) if isinstance(first, Text) else ""
+    heading = [f"<h1>{title}</h1>"] if title else list(_block(first, voice))
+    body = "\n".join([*heading, *(part for block in others for part in _block(block, voice))])
     return (
         f'<!doctype html><html lang="{voice.language}"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
