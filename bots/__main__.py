@@ -27,6 +27,7 @@ from storage.store import Busy, ReadOnly
 def main() -> None:
     """Run one subcommand. What an operator can mend is one sentence on standard error, and exit status 2."""
     args = _parser().parse_args()
+    os.umask(0o077)  # databases, journals and key stores are nobody else's, wherever they lie
     try:
         sys.exit(args.command(args))
     except (WrongSetting, ReadOnly, Busy, BadRow, WrongMasterError, SignedOut) as error:
@@ -138,7 +139,6 @@ def _keys(_args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from bots import demo  # noqa: PLC0415 it needs the optional homeserver
 
-    os.umask(0o077)
     return demo.run(args)
 
 

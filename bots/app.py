@@ -10,7 +10,7 @@ import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,7 +33,7 @@ from knowledge.library import Library
 from storage import members, places, privacy
 from storage.places import Purpose
 from storage.sealed import Vault
-from storage.store import Session, Store
+from storage.store import Busy, Session, Store
 
 log = structlog.get_logger()
 
@@ -91,7 +91,7 @@ class App:
         hub = hub_of(settings)
         catalogues = Catalogues.load()
         shift = settings.hub.clock_shift
-        owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
 
         def clock() -> datetime:
             return datetime.now(UTC) + shift
@@ -227,7 +227,8 @@ async def _as_long_as_it_lives(name: str, run: Awaitable[None]) -> None:
 async def _deliver_when_ready(bot: MatrixBot, courier: Courier) -> None:
     """Deliver once the bot listens: what waits for an absent homeserver has not been tried."""
     await bot.ready()
-    await courier.resume()
+    with suppress(Busy):  # then the leases run out by themselves
+        await courier.resume()
     await courier.run()
 
 

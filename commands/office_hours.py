@@ -9,12 +9,12 @@ from typing import Annotated
 from uuid import UUID
 
 from commands.core import (
+    Appointment,
     Button,
     Choice,
     Context,
     Feature,
     Fields,
-    File,
     JobContext,
     Kind,
     Reply,
@@ -27,7 +27,6 @@ from commands.core import (
     YesOrNo,
     _,
     clean,
-    ics,
     n_,
     plain,
 )
@@ -623,7 +622,7 @@ def _tell(
     key: str | None = None,
     until: datetime | None = None,
     actions: Iterable[Button] = (),
-    files: Iterable[File] = (),
+    files: Iterable[Appointment] = (),
 ) -> None:
     """Tell one side of a booking something, once for each change of the booking."""
     to = ctx.session.get(Member, person)
@@ -727,15 +726,12 @@ def _minutes(length: timedelta) -> int:
     return round(length.total_seconds() / 60)
 
 
-def _calendar(ctx: Post, booked: Booked, *, cancelled: bool = False) -> File:
-    """Make the calendar's entry. Its title says nothing: calendars lie on phones and on other people's servers."""
-    data = ics.invite(
+def _calendar(ctx: Post, booked: Booked, *, cancelled: bool = False) -> Appointment:
+    return Appointment(
         uid=booked.booking.uid,
         sequence=booked.booking.sequence,
         starts_at=booked.hour.starts_at,
         ends_at=booked.hour.ends_at,
-        title="Appointment",
+        made_at=ctx.now,
         cancelled=cancelled,
-        now=ctx.now,
     )
-    return File("invite.ics", "text/calendar", data)

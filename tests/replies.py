@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from commands.core.line import Call
-from commands.core.reply import Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
+from commands.core.reply import Appointment, Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
 from commands.core.text import Text
 
 words = st.text(max_size=40)
@@ -51,10 +51,20 @@ blocks = st.one_of(
 pictures = st.builds(Picture, bars, texts)
 buttons = st.builds(Button, texts, calls, st.booleans())
 files = st.builds(File, st.just("invite.ics"), st.just("text/calendar"), st.binary(max_size=50))
+appointments = st.builds(
+    lambda uid, sequence, start, minutes, cancelled: Appointment(
+        uid, sequence, start, start + timedelta(minutes=minutes), start, cancelled
+    ),
+    st.uuids().map(str),
+    st.integers(0, 9),
+    moments,
+    st.integers(1, 300),
+    st.booleans(),
+)
 replies = st.builds(
     lambda blocks, actions, files, page: Reply(*blocks, actions=actions, files=files, page=page),
     st.lists(blocks | pictures, max_size=5),
     st.lists(buttons, max_size=9),
-    st.lists(files, max_size=2),
+    st.lists(files | appointments, max_size=2),
     st.sampled_from([None, "digest.html"]),
 )

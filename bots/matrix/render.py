@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, assert_never
 
 from bots.matrix.hearing import BUTTONS, keycap
-from commands.core import page
+from commands.core.attachments import attachments
 from commands.core.chart import draw
 from commands.core.reply import Block, Button, Fields, File, Picture, Quote, Reply, Sources, Table
 from commands.core.text import Text, Voice
@@ -68,9 +68,7 @@ def render(reply: Reply, voice: Voice) -> list[Part]:
     if actions and parts:
         parts[-1].content[BUTTONS] = [button.call.line() for button in actions]
     parts += (_picture(block, voice) for block in reply.blocks if isinstance(block, Picture))
-    parts += (_file(file) for file in reply.files)
-    if reply.page is not None:
-        parts.append(_file(File(reply.page, "text/html", page.write(reply, voice))))
+    parts += (_file(file) for file in attachments(reply, voice))
     return parts
 
 

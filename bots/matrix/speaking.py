@@ -185,6 +185,21 @@ class Speaker:
                 break
         return found
 
+    def own_content(self, room: MatrixRoom, raw: dict[str, Any]) -> dict[str, Any]:
+        """Return what we said with an event; nothing if it is not ours.
+
+        In an encrypted room only what this very device encrypted is: a server could write the rest in our name.
+        """
+        if raw.get("sender") != self._client.user_id:
+            return {}
+        if not self._trust.is_encrypted(room):
+            return self.content_of(raw, room.room_id)
+        event = Event.parse_event(raw)
+        opened = self._trust.opened(event, room.room_id) if isinstance(event, MegolmEvent) else None
+        if opened is None or not getattr(opened, "verified", False):
+            return {}
+        return dict(opened.source.get("content") or {})
+
     def content_of(self, raw: dict[str, Any], room_id: str) -> dict[str, Any]:
         """Return what an event says, decrypted if it has to be; nothing if we cannot read it."""
         if raw.get("type") != "m.room.encrypted":

@@ -46,8 +46,11 @@ def content_of(event: Event) -> dict[str, Any]:
 
 
 def said_at(event: Json) -> datetime:
-    """Return when an event was sent, as its server says."""
-    return datetime.fromtimestamp(event.get("origin_server_ts", 0) / 1000, UTC)
+    """Return when an event was sent, as its server says; long ago, if that is no time at all."""
+    try:
+        return datetime.fromtimestamp(event.get("origin_server_ts", 0) / 1000, UTC)
+    except (OSError, OverflowError, TypeError, ValueError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def taken_back(event: Event) -> str | None:

@@ -4,10 +4,11 @@ from commands.core.context import Context, JobContext
 from commands.core.feature import Command, Feature, Shown
 from commands.core.kinds import Choice, Kind, Unreadable, Whole, Words, YesOrNo, clean, one_of
 from commands.core.line import Call
-from commands.core.reply import Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
+from commands.core.reply import Appointment, Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
 from commands.core.text import Text, _, n_, plain
 
 __all__ = [
+    "Appointment",
     "Bars",
     "Button",
     "Call",

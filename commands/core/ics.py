@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import Final
 
+from icalendar import Calendar, Event
+
 PRODID: Final = "-//Calendar//EN"
 """What made the file; it must not tell what its reader belongs to."""
-
-_LONGEST: Final = 75
-"""Octets of a line; what is longer goes on in the next line, behind a space."""
 
 
 def invite(
@@ -40,45 +39,18 @@ def invite(
     """
     if any(at.utcoffset() is None for at in (starts_at, ends_at, now)) or ends_at <= starts_at:
         raise ValueError("An appointment is between two aware instants.")
-    lines = (
-        "BEGIN:VCALENDAR",
-        "VERSION:2.0",
-        f"PRODID:{PRODID}",
-        f"METHOD:{'CANCEL' if cancelled else 'REQUEST'}",
-        "BEGIN:VEVENT",
-        f"UID:{_quoted(uid)}",
-        f"SEQUENCE:{sequence}",
-        f"DTSTAMP:{_moment(now)}",
-        f"DTSTART:{_moment(starts_at)}",
-        f"DTEND:{_moment(ends_at)}",
-        f"SUMMARY:{_quoted(title)}",
-        f"STATUS:{'CANCELLED' if cancelled else 'CONFIRMED'}",
-        "CLASS:PRIVATE",
-        "END:VEVENT",
-        "END:VCALENDAR",
-    )
-    return b"".join(map(_folded, lines))
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-def _quoted(words: str) -> str:
-    """Keep a text in its line: what would end the line becomes a space, what would end the value is quoted."""
-    text = " ".join(words.split())
-    for mark in ("\\", ";", ","):
-        text = text.replace(mark, f"\\{mark}")
-    return text
-
-
-def _folded(line: str) -> bytes:
-    """Write a line, cut where it is too long, but never inside a character."""
-    rest, pieces = line.encode(), []
-    while len(rest) > _LONGEST:
-        cut = _LONGEST
-        while rest[cut] & 0b1100_0000 == 0b1000_0000:
-            cut -= 1
-        pieces.append(rest[:cut])
-        rest = b" " + rest[cut:]
-    return b"\r\n".join([*pieces, rest, b""])
+    entry = Event()
+    entry.add("uid", uid)
+    entry.add("sequence", sequence)
+    entry.add("dtstamp", now.astimezone(UTC))
+    entry.add("dtstart", starts_at.astimezone(UTC))
+    entry.add("dtend", ends_at.astimezone(UTC))
+    entry.add("summary", " ".join(title.split()))
+    entry.add("status", "CANCELLED" if cancelled else "CONFIRMED")
+    entry.add("class", "PRIVATE")
+    calendar = Calendar()
+    calendar.add("version", "2.0")
+    calendar.add("prodid", PRODID)
+    calendar.add("method", "CANCEL" if cancelled else "REQUEST")
+    calendar.add_component(entry)
+    return bytes(calendar.to_ical())

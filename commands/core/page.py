@@ -12,7 +12,8 @@ from commands.core.reply import Block, Fields, Picture, Quote, Reply, Sources, T
 from commands.core.text import Text, Voice
 
 STYLE = """
-h1{font-size:1.4rem}body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:46rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.4rem}
+body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:46rem;margin:2rem auto;padding:0 1rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#52606d}dd{margin:0}
 table{border-collapse:collapse}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px solid #e4e7eb}
 blockquote{margin:.5rem 0;padding-left:1rem;border-left:3px solid #cbd2d9}img{max-width:100%}code{background:#f1f3f5}

@@ -94,23 +94,40 @@ class File:
     data: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Appointment:
+    """A calendar entry. Its title says nothing: calendars lie on phones and on other people's servers.
+
+    The `uid` stays the same for ever; of two entries of one `uid` the one with the higher `sequence` counts.
+    """
+
+    uid: str
+    sequence: int
+    starts_at: datetime
+    ends_at: datetime
+    made_at: datetime
+    cancelled: bool = False
+    name: str = "invite.ics"
+
+
 @dataclass(frozen=True, init=False)
 class Reply:
     """An answer, not yet said in any language or on any platform.
 
-    With a `page` the whole reply is attached once more, as one self-contained HTML file of that name (page.write).
+    With a `page` the whole reply is attached once more, as one self-contained HTML file of that name. That page and
+    calendar entries are written when the reply is sent (attachments.py).
     """
 
     blocks: tuple[Block, ...]
     actions: tuple[Button, ...] = ()
-    files: tuple[File, ...] = ()
+    files: tuple[File | Appointment, ...] = ()
     page: str | None = None
 
     def __init__(
         self,
         *blocks: Block,
         actions: Sequence[Button] = (),
-        files: Sequence[File] = (),
+        files: Sequence[File | Appointment] = (),
         page: str | None = None,
     ) -> None:
         object.__setattr__(self, "blocks", blocks)
@@ -167,6 +184,8 @@ def _out(value: object) -> Any:
             return ["button", _out(value.label), _out(value.call), value.terse]
         case File():
             return ["file", value.name, value.mime, _out(value.data)]
+        case Appointment():
+            return ["appointment", *(_out(each) for each in vars(value).values())]
         case Reply():
             return ["reply", _out(value.blocks), _out(value.actions), _out(value.files), value.page]
         case Mapping():
@@ -219,4 +238,5 @@ _WHOLE: dict[str, Any] = {
     "sources": Sources,
     "button": Button,
     "bars": Bars,
+    "appointment": Appointment,
 }
