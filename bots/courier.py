@@ -96,6 +96,9 @@ class Courier:
                     taken = await self._take()
                 except Busy:
                     taken = 0
+                except Exception as error:  # one bot's post must not end the others
+                    log.error("nothing could be taken", bot=self._bot.name, error=type(error).__name__, exc_info=error)  # noqa: TRY400
+                    taken = 0
                 # Fewer than there was room for: nothing more is due. A full hand waits until one is delivered.
                 if taken < free or len(self._in_hand) >= BATCH:
                     await self._something()
@@ -197,6 +200,14 @@ class Courier:
                 return
             except TimeoutError:
                 await self._later(message, "it took too long", None)
+                return
+            except Exception as error:  # what cannot be said must neither come back for ever nor vanish unnoticed
+                what = type(error).__name__
+                log.error("a delivery failed", bot=self._bot.name, error=what, exc_info=error)  # noqa: TRY400
+                if self._is_hopeless(message):
+                    await self._bury(message, what)
+                else:
+                    await self._later(message, what, None)
                 return
             await self._store.run(
                 lambda session: outbox.sent(session, message.key, self._owner, remote_id, self._clock())

@@ -54,6 +54,13 @@ CAST = (
     Role_("member3", (Role.MEMBER,), "ru", "Asia/Almaty"),
 )
 
+OFFERS = {
+    "uj": ("complaints to prosecutors, presence of suspects", 10),
+    "sanctions": ("dossiers, evidence that links a person to an act", 14),
+    "climate": ("objections to permits, standing", 17),
+}
+"""What the mentors offer in each network, and from which hour of their weekdays."""
+
 
 class Demo:
     """The world in one folder."""
@@ -184,12 +191,10 @@ class Demo:
                 for role in part.roles:
                     members.grant(session, actor=None, member=who, network=network, role=role, now=now)
             if Role.MENTOR in part.roles and not office_hours.offers_of(session, who.id):
-                for network, topics in (
-                    ("uj", "complaints to prosecutors, presence of suspects"),
-                    ("sanctions", "dossiers, evidence that links a person to an act"),
-                    ("climate", "objections to permits, standing"),
-                ):
-                    first = 10 * 60 if network == "uj" else 14 * 60 if network == "sanctions" else 17 * 60
+                # The second mentor confirms each booking, and begins later: a newcomer's first slot is booked at once.
+                confirms = part.name == "mentor2"
+                for network, (topics, hour) in OFFERS.items():
+                    first = (hour + (2 if confirms else 0)) * 60
                     office_hours.offer(
                         session,
                         mentor=who.id,
@@ -200,7 +205,7 @@ class Demo:
                         to_minute=first + 120,
                         topics=topics,
                         languages="en uk" if part.language == "uk" else "en",
-                        needs_confirmation=part.name == "mentor2",
+                        needs_confirmation=confirms,
                         now=now,
                         rng=rng,
                     )

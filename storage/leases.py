@@ -39,7 +39,11 @@ _take: Final = _new.on_conflict_do_update(
         "until": _new.excluded.until,
         "epoch": case((_c.owner == _new.excluded.owner, _c.epoch), else_=_c.epoch + 1),
     },
-    where=or_(_c.owner == _new.excluded.owner, _c.until <= bindparam("now", type_=UTC)),
+    where=or_(
+        _c.owner == _new.excluded.owner,
+        _c.until <= bindparam("now", type_=UTC),
+        _c.until > bindparam("never", type_=UTC),
+    ),
 ).returning(_c.epoch)
 
 
@@ -57,7 +61,8 @@ def take(session: Session, name: str, owner: str, *, for_: timedelta, now: datet
         The epoch, or None while another holds it. The epoch grows whenever the holder changes: whoever
         finds a greater one than its own has lost the lease without noticing.
     """
-    wanted = {"name": name, "owner": owner, "until": now + for_, "epoch": 1, "now": now}
+    # A lease that ends after this was taken by a clock that has been set back since.
+    wanted = {"name": name, "owner": owner, "until": now + for_, "epoch": 1, "now": now, "never": now + 2 * for_}
     epoch: int | None = execute(session, _take, wanted).scalar()
     return epoch
 

@@ -389,7 +389,9 @@ def take(session: Session, sender: str, n: int, now: datetime, *, rate: float, b
     # A clock that was set back fills nothing, and must not take away what is there.
     tokens = min(burst, tokens + max(0.0, (now - at).total_seconds()) * rate)
     taken = min(n, int(tokens))
-    execute(session, _fill, {"sender": sender, "tokens": tokens - taken, "updated_at": max(now, at)})
+    # Clocks of two machines differ a little; one that was set back by more is the one that counts from now on.
+    updated_at = max(now, at) if at - now < timedelta(minutes=1) else now
+    execute(session, _fill, {"sender": sender, "tokens": tokens - taken, "updated_at": updated_at})
     return taken
 
 

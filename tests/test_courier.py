@@ -247,6 +247,23 @@ async def test_what_was_meant_for_somebody_who_was_erased_is_dropped(world):
     assert bot.delivered == []
 
 
+async def test_what_cannot_be_said_is_given_up_in_the_end_and_told(world, monkeypatch):
+    ann = await world.person()
+    bot = PaperBot()
+
+    async def broken(*_parcel):
+        raise KeyError("a value that the sentence lacks")
+
+    monkeypatch.setattr(bot, "deliver", broken)
+    await world.put(ann, "odd")
+    await world.courier(bot).empty()
+    assert (await world.row("odd")).state == "pending"
+    world.now += timedelta(hours=7)
+    await world.courier(bot).empty()
+    row = await world.row("odd")
+    assert (row.state, row.error, row.payload) == ("dead", "KeyError", None)
+
+
 async def test_no_more_leaves_at_once_than_the_bucket_allows(world):
     ann, bot = await world.person(), PaperBot()
     for number in range(5):

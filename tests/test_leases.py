@@ -51,3 +51,9 @@ async def test_of_many_that_ask_at_once_one_gets_it(open_store: Callable[[], Sto
         for m in range(5)
     ]
     assert sorted(await asyncio.gather(*asked), key=str) == [1, *[None] * 14]
+
+
+async def test_a_clock_that_was_set_back_does_not_leave_a_lease_to_a_dead_process(store: Store, now: datetime) -> None:
+    ahead = now + timedelta(days=1)
+    assert await store.run(lambda s: leases.take(s, "clock", "ann", for_=MINUTE, now=ahead)) == 1
+    assert await store.run(lambda s: leases.take(s, "clock", "bob", for_=MINUTE, now=now)) == 2

@@ -176,7 +176,26 @@ async def test_a_number_pressed_under_an_answer_runs_its_line_as_the_one_who_pre
     await bob.send(room, "m.reaction", {"m.relates_to": relation})
     await ann.say(room, "!end")
     await ann.hears(room, hub.id, 3)
-    assert again.said == ["take what=milk", "end"]
+    # Nor has a message in the bot's name that the bot did not encrypt: a server could write it.
+    body = json.dumps({"msgtype": "m.notice", "body": "press me", BUTTONS: ["take what=everything"]})
+    sent = await again.client.send(
+        "PUT",
+        f"/_matrix/client/v3/rooms/{quote(room)}/send/m.room.message/forged",
+        body,
+        {"Authorization": f"Bearer {again.client.access_token}"},
+    )
+    relation = {"rel_type": "m.annotation", "event_id": (await sent.json())["event_id"], "key": "1️⃣"}
+    await bob.send(room, "m.reaction", {"m.relates_to": relation})
+    await ann.say(room, "!bye")
+    await ann.hears(room, hub.id, 5)  # the forged one is read by clients as well
+    assert again.said == ["take what=milk", "end", "bye"]
+
+
+async def test_half_a_character_does_not_stop_the_bot(circle: Circles) -> None:
+    hub, ann, _bob, room = await circle()
+    await ann.say(room, "!half \ud800")
+    await ann.say(room, "!whole")
+    await until(lambda: "whole" in hub.said)
 
 
 async def test_two_bots_in_one_room_never_answer_each_other(person: People, bot: Bots) -> None:

@@ -237,6 +237,7 @@ async def test_a_bucket_gives_its_burst_at_once_and_then_its_rate(store: Store, 
     assert await take(9, now + 4 * SECOND) == 1, "a half token was not lost"
     assert await take(9, now + timedelta(days=1)) == 5
     assert await take(9, now) == 0, "a clock that was set back gives nothing"
+    assert await take(9, now + 2 * SECOND) == 1, "and fills the bucket from then on"
 
 
 class Delivery(RuleBasedStateMachine):

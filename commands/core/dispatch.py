@@ -28,6 +28,7 @@ from storage import audit, codes, forms, inbox, leases, members, outbox, places
 from storage.members import Member, Role
 from storage.outbox import Lane
 from storage.refused import Refused
+from storage.sealed import ErasedError
 from storage.store import Session, Store
 
 log = structlog.get_logger()
@@ -154,6 +155,9 @@ class Dispatcher:
             outcome = _Outcome(Reply(Text(refused.msgid, refused.values)))
         except Unreadable as unreadable:
             outcome = _Outcome(Reply(unreadable.text))
+        except ErasedError:
+            # The person's key went, and then the transaction did not get through: only going on to the end is left.
+            return await self._store.run(partial(self._finish_erasing, heard))
         except Exception as error:
             incident = codes.draw(self._rng, "E", 6)
             log.error(  # noqa: TRY400 the log's own processor writes the trace, without the words in the message
@@ -208,8 +212,16 @@ class Dispatcher:
         if said is None:
             return None
         heard = replace(heard, said=said)
+        context = self._context(session, heard, now)
+        outcome = self._act(context, heard)
+        if outcome is None:
+            return None
+        voice = context.voice if outcome.gone else self._voice(context.actor)  # a command may have changed it
+        return self._keep(session, heard, outcome, context.actor_id, voice)
+
+    def _context(self, session: Session, heard: Heard, now: datetime) -> Context:
         member = self._recognise(session, heard, now)
-        context = Context(
+        return Context(
             session,
             now,
             self._rng,
@@ -222,11 +234,6 @@ class Dispatcher:
             voice=self._voice(member),
             commands=self.commands,
         )
-        outcome = self._act(context, heard)
-        if outcome is None:
-            return None
-        voice = context.voice if outcome.gone else self._voice(member)  # a command may have changed it
-        return self._keep(session, heard, outcome, context.actor_id, voice)
 
     def _meant_for_us(self, session: Session, heard: Heard) -> str | None:
         """Return the line, if this bot is the one to answer it.
@@ -235,10 +242,12 @@ class Dispatcher:
         one, the first network's bot answers. Each bot decides that by itself, and all come to the same result.
         """
         first, _space, rest = heard.said.lstrip().partition(" ")
+        if not heard.direct:
+            return heard.said  # an answer to a question may begin with any word
         if first.casefold() == heard.network:
             return rest
         sharing = places.shared_by(session, heard.room)
-        if len(sharing) < 2 or not heard.direct:
+        if len(sharing) < 2:
             return heard.said
         named = first.casefold() if first.casefold() in sharing else None
         host = next(key for key in self.hub.networks if key in sharing)
@@ -248,6 +257,15 @@ class Dispatcher:
     def _is_new(session: Session, heard: Heard, now: datetime) -> bool:
         """Mark what was heard as done, in the transaction of its answer; False if it was answered before."""
         return heard.key is None or inbox.done(session, heard.bot, heard.key, now)
+
+    def _finish_erasing(self, heard: Heard, session: Session) -> Said | None:
+        now = self._clock()
+        if not self._is_new(session, heard, now):
+            return None
+        context = self._context(session, heard, now)
+        command = self.commands.by_path["privacy erase"]
+        outcome = self._run(context, command, Call(command.path, {"sure": "yes"}))
+        return self._keep(session, heard, outcome, context.actor_id, context.voice)
 
     def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said | None:
         now = self._clock()
@@ -261,6 +279,8 @@ class Dispatcher:
         now = self._clock()
         personal = (heard.private or outcome.shown is Shown.ACTOR) and not outcome.gone
         room = PRIVATE if personal else heard.room
+        if not personal:  # in whose zone somebody lives is not told to a room
+            voice = replace(voice, zone=ZoneInfo(self.hub.networks[heard.network].zone))
         lines = tuple(button.call.line() for button in outcome.reply.actions)
         if outcome.ask is not None or lines:
             forms.keep(
@@ -325,7 +345,12 @@ class Dispatcher:
         if half is not None:  # nothing that we keep or send can hold it
             raise Unreadable(INVISIBLE, code=f"U+{ord(half[0]):04X}")
         if line.casefold() in STOP:
-            done = _("Stopped. Nothing was changed.") if form else _("There is nothing to stop.")
+            # Whoever says it in the room may mean the question that was put there, or in private.
+            asked = [
+                forms.stop(context.session, member_id=context.actor_id, bot=heard.bot, room=place)
+                for place in {PRIVATE, PRIVATE if heard.private else heard.room}
+            ]
+            done = _("Stopped. Nothing was changed.") if any(asked) else _("There is nothing to stop.")
             return _Outcome(Reply(done), done=True)
         if form is not None:
             if line.isdecimal() and len(line) < 3 and 1 <= int(line) <= len(form.choices):

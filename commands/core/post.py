@@ -97,7 +97,7 @@ class Post:
         It reaches them on the platform that they prefer, after the commit and outside their quiet hours.
         """
         ways = members.reach(self.session, to.id, network, self.hub.platforms)
-        if not ways:
+        if not ways or ways[0].address is None:  # without a key there is nobody any more
             return
         outbox.put(
             self.session,

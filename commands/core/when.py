@@ -24,6 +24,9 @@ from storage.refused import Refused
 LONGEST: Final = timedelta(days=366)
 """The longest length of time that can be read."""
 
+YEARS: Final = range(2000, 2101)
+"""The years of days that can be read: at the ends of the calendar no time zone can be reckoned with."""
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -134,6 +137,8 @@ def read_days(typed: str, *, now: datetime, zone: ZoneInfo) -> DayRange:
         reader = _Reader(_plain(typed), now.astimezone(zone).date())
         days = reader.days()
         reader.end()
+        if not {days.first.year, days.last.year} <= set(YEARS):
+            raise _Lost
     if days.last < days.first:
         raise Unreadable("The last day cannot come before the first.")
     return days
@@ -178,7 +183,8 @@ def read_window(typed: str, *, now: datetime, zone: ZoneInfo) -> WeeklyWindow | 
         if end <= start:
             raise Unreadable("A time window must end after it starts, on the same day.")
         if isinstance(days, _Day):
-            return DateWindow(days.on_or_after(reader.today), start, end)
+            day = days.on_or_after(reader.today)
+            return DateWindow(day if day.year in YEARS else _lost(), start, end)
     return WeeklyWindow(days, start, end)
 
 
