@@ -36,7 +36,7 @@ BATCH = 20
 """Messages in one courier's hands at a time."""
 POLL = 1.0
 """Seconds after which a courier looks by itself for what other processes have put."""
-LONGEST_PAUSE = timedelta(minutes=10)
+LONGEST_PAUSE = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(hours=6)
 """Since the first try. Tries are not counted: a platform that throttles us makes many of them in a minute."""
 

@@ -15,6 +15,7 @@ from commands.core.strings import Catalogues
 from commands.core.text import Text, place_of, plain
 from commands.core.when import QuietSpan, read_quiet, show_quiet
 from storage import members as book
+from storage import office_hours
 from storage.members import Member, Role
 
 me = Feature("me", _("Your own settings"))
@@ -222,6 +223,9 @@ def revoke(ctx: Context, handle: Handle, role: RoleName) -> Reply:
     """
     ctx.subject = str(handle.id)
     book.revoke(ctx.session, actor=ctx.actor, member=handle, network=ctx.network, role=role)
+    if role is Role.MENTOR:  # nobody shall book a mentor who can no longer answer
+        for each in office_hours.offers_of(ctx.session, handle.id, network=ctx.network):
+            office_hours.withdraw_offer(ctx.session, offer=each, by=handle.id, now=ctx.now)
     return Reply(_("{handle} no longer has the role “{role}” here.", handle=handle.handle, role=ROLE_NAMES[role]))
 
 

@@ -734,4 +734,5 @@ def _calendar(ctx: Post, booked: Booked, *, cancelled: bool = False) -> Appointm
         ends_at=booked.hour.ends_at,
         made_at=ctx.now,
         cancelled=cancelled,
+        tentative=booked.booking.state is BookingState.PENDING,
     )

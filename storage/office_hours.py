@@ -702,6 +702,7 @@ def confirm(session: Session, *, booking: Booking, by: UUID, now: datetime) -> B
     """
     booking, hour = _pending(session, booking, by, now)
     booking.state, booking.placed_at, booking.answer_by = BookingState.CONFIRMED, now, None
+    booking.sequence += 1
     session.add(booking)
     session.flush()
     return Booked(booking, hour)

@@ -294,6 +294,34 @@ async def test_stop_ends_a_question_in_every_language(desk: Desk, word: str) -> 
     assert await desk.words("ann", word) == "There is nothing to stop."
 
 
+@pytest.mark.parametrize("question", ["find", "me zone"])
+async def test_stop_in_the_room_ends_what_was_asked_there_and_in_private(desk: Desk, question: str) -> None:
+    await desk.hear("ann", question, private=False, direct=True)
+    assert await desk.words("ann", "stop", private=False, direct=True) == "Stopped. Nothing was changed."
+    assert await desk.hear("ann", "genocide", private=False) is None
+    assert "I do not know" in await desk.words("ann", "Genocide")
+
+
+async def test_an_answer_may_begin_with_the_networks_own_name(desk: Desk) -> None:
+    await desk.hear("ann", "find", private=False, direct=True)
+    assert "“uj complaints”" in await desk.words("ann", "uj complaints", private=False)
+
+
+async def test_a_mentor_who_is_one_no_longer_is_offered_to_nobody(desk: Desk) -> None:
+    await desk.cast("vera", Role.COORDINATOR)
+    await desk.hear("mara", "hours offer Tue 16:00-18:00")
+    assert "mara" in await desk.words("ann", "hours open")
+    await desk.hear("vera", "roles revoke mara mentor")
+    assert await desk.words("ann", "hours open") == "There is no open slot like that now."
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+async def test_a_day_at_the_end_of_the_calendar_is_a_sentence_and_no_fault(desk: Desk, day: str) -> None:
+    for said in (f"hours block {day}", f"hours offer {day} 10:00-12:00", f"hours open when={day}"):
+        assert f"“{day}" in await desk.words("mara", said)
+        await desk.hear("mara", "stop")
+
+
 # Pace and size
 
 

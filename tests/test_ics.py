@@ -36,6 +36,11 @@ def test_an_invitation_says_nothing_else() -> None:
     assert entry.subcomponents == []
 
 
+def test_what_waits_for_a_yes_is_tentative() -> None:
+    assert b"STATUS:TENTATIVE" in made(tentative=True)
+    assert b"STATUS:CANCELLED" in made(tentative=True, cancelled=True)
+
+
 def test_a_cancellation_has_the_same_uid_and_a_higher_sequence() -> None:
     lines = made(sequence=3, cancelled=True).decode().split("\r\n")
     for line in ("METHOD:CANCEL", "STATUS:CANCELLED", "UID:7", "SEQUENCE:3"):

@@ -344,7 +344,7 @@ async def test_pictures_and_files_are_uploaded_the_way_the_room_is(circle: Circl
     await ann.hears(room, hub.id, 3)
     _text, picture, file = ann.heard(room, hub.id)
     assert picture["body"] == "four booked"
-    assert picture["info"]["w"] == 800
+    assert picture["info"]["w"] == 1200
     for content, data in ((picture, b"\x89PNG"), (file, b"<p>hi")):
         where = content["file"] if encrypted else content
         stored = await ann.client.download(mxc=where["url"])

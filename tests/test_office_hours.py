@@ -601,7 +601,8 @@ async def test_a_pending_booking_holds_its_seat_until_confirmed_declined_or_expi
         assert not set(walls(slots)) & set(walls(free(session)))
         with pytest.raises(Refused, match=UNKNOWN):
             hours.confirm(session, booking=yes.booking, by=bob, now=NOW)
-        assert hours.confirm(session, booking=yes.booking, by=ann, now=NOW).booking.state is BookingState.CONFIRMED
+        confirmed = hours.confirm(session, booking=yes.booking, by=ann, now=NOW).booking
+        assert (confirmed.state, confirmed.sequence) == (BookingState.CONFIRMED, 1)
         with pytest.raises(Refused, match="confirmed already"):
             hours.decline(session, booking=yes.booking, by=ann, now=NOW)
         assert hours.decline(session, booking=no.booking, by=ann, now=NOW).booking.state is BookingState.DECLINED

@@ -23,6 +23,7 @@ def _written(appointment: Appointment, voice: Voice) -> File:
         ends_at=appointment.ends_at,
         title=voice.say(_("Appointment")),
         cancelled=appointment.cancelled,
+        tentative=appointment.tentative,
         now=appointment.made_at,
     )
     return File(appointment.name, "text/calendar", data)

@@ -17,6 +17,7 @@ def invite(
     title: str,
     *,
     cancelled: bool = False,
+    tentative: bool = False,
     now: datetime,
 ) -> bytes:
     """Make the .ics file of an appointment, or of its cancellation.
@@ -32,6 +33,7 @@ def invite(
         ends_at: a later instant.
         title: neutral words in the reader's language, which name nobody and no case.
         cancelled: the appointment is off.
+        tentative: somebody has yet to agree to it.
         now: when the file is made.
 
     Raises:
@@ -46,7 +48,7 @@ def invite(
     entry.add("dtstart", starts_at.astimezone(UTC))
     entry.add("dtend", ends_at.astimezone(UTC))
     entry.add("summary", " ".join(title.split()))
-    entry.add("status", "CANCELLED" if cancelled else "CONFIRMED")
+    entry.add("status", "CANCELLED" if cancelled else "TENTATIVE" if tentative else "CONFIRMED")
     entry.add("class", "PRIVATE")
     calendar = Calendar()
     calendar.add("version", "2.0")

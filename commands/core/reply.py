@@ -107,6 +107,7 @@ class Appointment:
     ends_at: datetime
     made_at: datetime
     cancelled: bool = False
+    tentative: bool = False
     name: str = "invite.ics"
 
 
