@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bots import doctor, log
-from bots.app import App, store_of
+from bots.app import App, Stopped, store_of
 from bots.console import talk
 from bots.matrix.client import SignedOut
 from bots.matrix.identity import new_recovery_key
@@ -25,16 +25,22 @@ from storage.store import Busy, ReadOnly
 
 
 def main() -> None:
-    """Run one subcommand. What an operator can mend is one sentence on standard error, and exit status 2."""
+    """Run one subcommand. What an operator can mend is one sentence on standard error, and exit status 2.
+
+    Anything else is logged without its message, which may quote people's words, and the status is 1.
+    """
     args = _parser().parse_args()
     os.umask(0o077)  # databases, journals and key stores are nobody else's, wherever they lie
     try:
         sys.exit(args.command(args))
-    except (WrongSetting, ReadOnly, Busy, BadRow, WrongMasterError, SignedOut) as error:
+    except (WrongSetting, ReadOnly, Busy, BadRow, WrongMasterError, SignedOut, Stopped) as error:
         sys.stderr.write(f"impacthub: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 a traceback would show its message
+        log.ended(error)
+        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:

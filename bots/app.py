@@ -38,6 +38,10 @@ from storage.store import Busy, Session, Store
 log = structlog.get_logger()
 
 
+class Stopped(Exception):  # noqa: N818 it says what happened
+    """No bot is running any more."""
+
+
 def master_key(settings: Settings) -> bytes:
     """Return the operator's master key.
 
@@ -128,6 +132,7 @@ class App:
 
         Raises:
             WrongSetting: there is no such bot.
+            Stopped: every bot has ended by itself.
         """
         networks = [key for key in self.settings.matrix if only in {None, f"matrix:{key}"}]
         if not networks:
@@ -150,6 +155,7 @@ class App:
             await asyncio.wait(listening)
             for task in (*delivering, ticking, telling):
                 task.cancel()
+        raise Stopped("every bot has stopped; the log says why.")
 
     @staticmethod
     async def _tick(work: Callable[[], Awaitable[None]], couriers: Iterable[Courier]) -> None:

@@ -31,6 +31,16 @@ def set_up(*, level: str = "info", format_: str = "text") -> None:
     )
 
 
+def ended(error: Exception) -> None:
+    """Say where an exception came from that nobody caught."""
+    if not structlog.is_configured():
+        set_up()
+    cause: BaseException = error
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    structlog.get_logger().critical("the program has ended", error=type(cause).__name__, exc_info=cause)
+
+
 def _trace(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     """Say where an exception came from, without its message: messages quote values, and values name people."""
     error = event.pop("exc_info", None)

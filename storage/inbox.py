@@ -25,7 +25,7 @@ class Inbox(Table, table=True):
     Attributes:
         bot: the bot that heard it, such as "matrix:uj".
         key: the platform's id of the event.
-        room: where it was said.
+        room: where it was said, until it is done: a private room names a person.
         received_at, nth: the order in which events came.
         heard: what was said, until it is done.
         done_at: when it was answered.
@@ -77,7 +77,7 @@ _new = upsert(_inbox)
 _receive: Final = _new.on_conflict_do_nothing(index_elements=["bot", "key"])
 _done: Final = _new.on_conflict_do_update(
     index_elements=["bot", "key"],
-    set_={"done_at": _new.excluded.done_at, "heard": None},
+    set_={"done_at": _new.excluded.done_at, "heard": None, "room": None},
     where=_c.done_at.is_(None),
 )
 _new_point = upsert(_sync_point)

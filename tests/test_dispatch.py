@@ -13,6 +13,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from bots.console import render
@@ -296,15 +297,15 @@ async def test_stop_ends_a_question_in_every_language(desk: Desk, word: str) -> 
 
 @pytest.mark.parametrize("question", ["find", "me zone"])
 async def test_stop_in_the_room_ends_what_was_asked_there_and_in_private(desk: Desk, question: str) -> None:
-    await desk.hear("ann", question, private=False, direct=True)
-    assert await desk.words("ann", "stop", private=False, direct=True) == "Stopped. Nothing was changed."
-    assert await desk.hear("ann", "genocide", private=False) is None
+    await desk.hear("ann", question, private=False)
+    assert await desk.words("ann", "stop", private=False) == "Stopped. Nothing was changed."
+    assert await desk.hear("ann", "genocide", private=False, direct=False) is None
     assert "I do not know" in await desk.words("ann", "Genocide")
 
 
 async def test_an_answer_may_begin_with_the_networks_own_name(desk: Desk) -> None:
-    await desk.hear("ann", "find", private=False, direct=True)
-    assert "“uj complaints”" in await desk.words("ann", "uj complaints", private=False)
+    await desk.hear("ann", "find", private=False)
+    assert "“uj complaints”" in await desk.words("ann", "uj complaints", private=False, direct=False)
 
 
 async def test_a_mentor_who_is_one_no_longer_is_offered_to_nobody(desk: Desk) -> None:
@@ -530,6 +531,38 @@ async def test_whatever_is_said_is_answered(desk: Desk, lines: list[str], privat
     if not private:
         await desk.hear("max", lines[0], private=False, direct=False)  # an answer or None, never an exception
     await desk.words("max", "stop")
+
+
+async def test_an_erasure_that_did_not_get_through_is_finished_by_the_next_try(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.hear("ann", "privacy erase")
+    commit = Session.commit
+
+    def fail_once(session: Session) -> None:
+        monkeypatch.setattr(Session, "commit", commit)
+        session.rollback()
+        raise OperationalError("COMMIT", {}, SerializationError())
+
+    monkeypatch.setattr(Session, "commit", fail_once)
+    assert "are gone" in await desk.words("ann", "yes", key="$yes")
+    assert await _is_gone(desk, "ann")
+    assert await desk.words("ann", "me") != ""
+
+
+class SerializationError(Exception):
+    sqlstate = "40001"
+
+
+async def _is_gone(desk: Desk, name: str) -> bool:
+    return await desk.store.run(lambda session: members.by_handle(session, name)) is None
+
+
+async def test_a_room_is_not_told_in_whose_zone_somebody_lives(desk: Desk) -> None:
+    await desk.hear("ann", "me zone Asia/Almaty")
+    await desk.hear("mara", "hours offer Mon-Fri 10:00-12:00")
+    assert "(Kyiv)" in await desk.words("ann", "hours open", private=False)
+    assert "(Almaty)" in await desk.words("ann", "hours open")
 
 
 async def test_a_form_holds_nothing_after_it_is_done(desk: Desk) -> None:

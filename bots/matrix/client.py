@@ -270,6 +270,10 @@ class MatrixBot:
                 await self._store.run(keep)
             except Busy:
                 log.warning("the database is busy; what was heard is kept when it is free", bot=self.name)
+            except Exception as error:  # it may be restarted, or its disk full: nothing is read on before it is back
+                what = type(error).__name__
+                log.error("the database takes nothing; it is asked again", bot=self.name, error=what, exc_info=error)  # noqa: TRY400
+                await asyncio.sleep(5)
             else:
                 break
         self._token_kept_at = loop.time()

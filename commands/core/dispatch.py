@@ -62,6 +62,8 @@ class Heard:
     said: str
     direct: bool = True
     """True for what is certainly meant as a command: prefixed, or with a mention of the bot."""
+    named: bool = False
+    """True where the person named the bot on purpose, with a mention: nobody else is meant."""
     locale: str | None = None
     key: str | None = None
     thread: str | None = None
