@@ -1,4 +1,4 @@
-"""The program: `impacthub run | demo | console | migrate | keys | doctor`."""
+"""The program: `impacthub run | demo | console | migrate | doctor | rotate | keys`."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     console.add_argument("--as", dest="address", default="operator", metavar="NAME")
     add("migrate", _migrate, "bring the database up to date; safe to repeat")
     add("doctor", _doctor, "check settings, database, libraries and homeservers")
+    add("rotate", _rotate, "let a new master key take over; the old one stands under former_master_keys")
     add("keys", _keys, "print a fresh secrets file", settings=False)
     demo = add("demo", _demo, "a real homeserver on loopback, three bots and a seeded world", settings=False)
     demo.add_argument("--state", type=Path, default=Path(".demo"), metavar="DIR")
@@ -132,6 +133,22 @@ def _migrate(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     return doctor.examine(args.settings)
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    settings = _load(args)
+
+    async def rotate() -> int:
+        store = store_of(settings)
+        try:
+            await store.migrate()
+            return await store.vault.rotate()
+        finally:
+            await store.close()
+
+    rewrapped = asyncio.run(rotate())
+    sys.stdout.write(f"{rewrapped} keys are wrapped anew; the former master keys can go.\n")
+    return 0
 
 
 def _keys(_args: argparse.Namespace) -> int:

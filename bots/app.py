@@ -9,7 +9,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,10 +17,11 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
+from pydantic import SecretStr
 
 from bots.clockwork import Clockwork
 from bots.courier import Courier
-from bots.matrix.client import MatrixAccount, MatrixBot
+from bots.matrix.client import MatrixAccount, MatrixBot, SignedOut
 from bots.settings import MatrixSecrets, Settings, WrongSetting
 from commands import FEATURES
 from commands.core.dispatch import Dispatcher
@@ -37,6 +38,11 @@ from storage.store import Busy, Session, Store
 
 log = structlog.get_logger()
 
+LONG_LIFE = 600.0
+"""Seconds after which a bot that falls is restarted at once again."""
+LONGEST_PAUSE = 300.0
+"""Seconds between the starts of a bot that keeps falling."""
+
 
 class Stopped(Exception):  # noqa: N818 it says what happened
     """No bot is running any more."""
@@ -48,13 +54,17 @@ def master_key(settings: Settings) -> bytes:
     Raises:
         WrongSetting: it is not 64 hexadecimal digits.
     """
-    typed = settings.secrets.master_key.get_secret_value()
+    return _key("secrets.master_key", settings.secrets.master_key)
+
+
+def _key(name: str, secret: SecretStr) -> bytes:
+    typed = secret.get_secret_value()
     try:
         key = bytes.fromhex(typed)
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise WrongSetting("secrets.master_key: it must be 64 hexadecimal digits; `impacthub keys` makes new ones.")
+        raise WrongSetting(f"{name}: it must be 64 hexadecimal digits; `impacthub keys` makes new ones.")
     return key
 
 
@@ -71,7 +81,9 @@ def store_of(settings: Settings) -> Store:
     """Open the store; `migrate` brings it up to date."""
     settings.hub.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        return Store(settings.hub.database, vault=Vault(settings.hub.keys, master_key(settings)))
+        former = [_key("secrets.former_master_keys", each) for each in settings.secrets.former_master_keys]
+        vault = Vault(settings.hub.keys, master_key(settings), former=former)
+        return Store(settings.hub.database, vault=vault)
     except ValueError as error:
         raise WrongSetting(f"hub.database: {error}") from None
 
@@ -138,29 +150,49 @@ class App:
         if not networks:
             raise WrongSetting(f"There is no bot “{only}” in the settings." if only else "matrix: no bot is set up.")
         clockwork = Clockwork()
-        couriers: list[Courier] = []
-        bots: list[MatrixBot] = []
-        for network in networks:
-            bot, courier = await self._matrix(network)
-            bots.append(bot)
-            couriers.append(courier)
+        couriers: dict[str, Courier] = {}
+        listening = {network: asyncio.Event() for network in networks}
         for feature in FEATURES:
             for job in feature.jobs:
                 clockwork.every(job.name, job.period, partial(self._tick, partial(self.dispatcher.run, job), couriers))
         async with asyncio.TaskGroup() as group:
-            listening = [group.create_task(_as_long_as_it_lives(bot.name, bot.run(self.dispatcher))) for bot in bots]
-            delivering = [group.create_task(_deliver_when_ready(*pair)) for pair in zip(bots, couriers, strict=True)]
+            serving = [group.create_task(self._serve(network, couriers, listening[network])) for network in networks]
             ticking = group.create_task(clockwork.run())
-            telling = group.create_task(_tell_when_ready(bots, ready))
-            await asyncio.wait(listening)
-            for task in (*delivering, ticking, telling):
+            telling = group.create_task(_tell_when_ready(listening.values(), ready))
+            await asyncio.wait(serving)
+            for task in (ticking, telling):
                 task.cancel()
         raise Stopped("every bot has stopped; the log says why.")
 
+    async def _serve(self, network: str, couriers: dict[str, Courier], listening: asyncio.Event) -> None:
+        """Run a network's bot and its courier, and begin anew after a failure; one that was signed out has to stop."""
+        pause = 1.0
+        while True:
+            bot, courier = await self._matrix(network)
+            couriers[network] = courier
+            delivering = asyncio.create_task(_deliver_when_ready(bot, courier, listening))
+            began = asyncio.get_running_loop().time()
+            try:
+                await bot.run(self.dispatcher)
+            except SignedOut as error:
+                log.error("a bot has stopped", bot=bot.name, why=str(error))  # noqa: TRY400 the sentence says it all
+                return
+            except Exception as error:
+                log.error(  # noqa: TRY400 see log.py
+                    "a bot has fallen and begins anew", bot=bot.name, error=type(error).__name__, exc_info=error
+                )
+            finally:
+                delivering.cancel()
+                await asyncio.gather(delivering, return_exceptions=True)
+            if asyncio.get_running_loop().time() - began > LONG_LIFE:
+                pause = 1.0
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
     @staticmethod
-    async def _tick(work: Callable[[], Awaitable[None]], couriers: Iterable[Courier]) -> None:
+    async def _tick(work: Callable[[], Awaitable[None]], couriers: Mapping[str, Courier]) -> None:
         await work()
-        for courier in couriers:
+        for courier in couriers.values():
             courier.nudge()
 
     async def _matrix(self, network: str) -> tuple[MatrixBot, Courier]:
@@ -186,7 +218,7 @@ class App:
                 folder=self.settings.hub.state / "matrix" / network,
                 password=secret.password.get_secret_value(),
                 recovery_key=secret.recovery_key.get_secret_value(),
-                pickle_secret=_derived(master_key(self.settings), f"pickle:{name}"),
+                pickle_secret=_pickle_secret(secret.recovery_key, master_key(self.settings), name),
                 prefix=chosen.prefix,
                 rooms=frozenset(filter(None, (chosen.room, chosen.coordinators))),
                 bots=frozenset(each.user for each in self.settings.matrix.values()),
@@ -218,26 +250,22 @@ def _met(bot: str, session: Session, address: str, room: str) -> None:
         members.set_dm(session, account, bot, room)
 
 
-def _derived(master: bytes, purpose: str) -> str:
-    return hmac.new(master, purpose.encode(), hashlib.sha256).hexdigest()
+def _pickle_secret(recovery_key: SecretStr, master: bytes, name: str) -> str:
+    """Derive what seals a bot's encryption store: from its identity if it has one, which outlives the master key."""
+    secret = recovery_key.get_secret_value().encode() or master
+    return hmac.new(secret, f"pickle:{name}".encode(), hashlib.sha256).hexdigest()
 
 
-async def _as_long_as_it_lives(name: str, run: Awaitable[None]) -> None:
-    """One bot that has to stop leaves the others running."""
-    try:
-        await run
-    except Exception as error:
-        log.error("a bot has stopped", bot=name, error=type(error).__name__, exc_info=error)  # noqa: TRY400 see log.py
-
-
-async def _deliver_when_ready(bot: MatrixBot, courier: Courier) -> None:
+async def _deliver_when_ready(bot: MatrixBot, courier: Courier, listening: asyncio.Event) -> None:
     """Deliver once the bot listens: what waits for an absent homeserver has not been tried."""
     await bot.ready()
+    listening.set()
     with suppress(Busy):  # then the leases run out by themselves
         await courier.resume()
     await courier.run()
 
 
-async def _tell_when_ready(bots: Iterable[MatrixBot], ready: Callable[[], None]) -> None:
-    await asyncio.gather(*(bot.ready() for bot in bots))
+async def _tell_when_ready(listening: Iterable[asyncio.Event], ready: Callable[[], None]) -> None:
+    for each in listening:
+        await each.wait()
     ready()

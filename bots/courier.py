@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -80,7 +80,7 @@ class Courier:
         self._burst = burst
         self._wake = asyncio.Event()
         self._in_hand: set[asyncio.Task[None]] = set()
-        self._lines: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def nudge(self) -> None:
         """Say that there is something new: it leaves at once instead of at the next look."""
@@ -176,7 +176,8 @@ class Courier:
 
     async def _carry(self, addressed: Addressed, deadline: float) -> None:
         message = addressed.message
-        async with self._lines[str(message.member_id or message.place)]:
+        line = self._lines.setdefault(str(message.member_id or message.place), asyncio.Lock())
+        async with line:
             if time.clock_gettime(time.CLOCK_BOOTTIME) > deadline:
                 return  # it may be in another's hands by now
             if self._must_wait(addressed):

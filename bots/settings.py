@@ -78,6 +78,7 @@ class Secrets(_Section):
     """What nobody but the running process may know."""
 
     master_key: SecretStr
+    former_master_keys: list[SecretStr] = []
     matrix: dict[str, MatrixSecrets] = {}
 
 
@@ -157,5 +158,7 @@ def _sentence(error: ValidationError) -> str:
             return f"{key}: this secret is missing; set {PREFIX}{key.upper().replace('.', '__')}, or {SECRETS_FILE}."
         case "missing":
             return f"{key}: this setting is missing."
+        case "time_delta_parsing" | "time_delta_type":
+            return f"{key}: this is no length of time; write it like “PT24H”."
         case _:
             return f"{key}: {first['msg'].removeprefix('Value error, ')}."

@@ -124,8 +124,8 @@ def write(ctx: Post, network: str) -> Reply:
         Fields(
             (
                 *((name, _count(n)) for name, n in counts),
-                (_("Offers"), plain(str(week.offers))),
-                (_("Open slots in the next 14 days"), plain(str(week.open_slots))),
+                (_("Offers"), _count(week.offers)),
+                (_("Open slots in the next 14 days"), _count(week.open_slots)),
             )
         ),
         Picture(

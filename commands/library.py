@@ -163,7 +163,10 @@ def find(
         n_("{n} entry for “{words}”:", "{n} entries for “{words}”, the best first:", len(hits), words=words[:100]),
         Sources(tuple(_source(hit.resource, ctx.now.date(), hit.snippet) for hit in hits)),
         _("Check before relying: laws change."),
-        actions=[Button(plain(hit.resource.title), Call("resource show", {"id": hit.resource.id})) for hit in hits],
+        actions=[
+            Button(_("Show {id}", id=hit.resource.id), Call("resource show", {"id": hit.resource.id}), terse=True)
+            for hit in hits
+        ],
     )
 
 
@@ -226,7 +229,7 @@ def _language_name(ctx: Context, code: str) -> str:
 
 def _source(resource: Resource, today: date, snippet: str = "") -> Source:
     return Source(
-        title=f"{resource.title} [{resource.id}]",
+        title=resource.title,
         citation=resource.citation,
         url=resource.url,
         badge=Text(BADGES[badge(resource, today)].msgid, {"day": resource.as_of}),

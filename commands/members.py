@@ -13,10 +13,10 @@ from commands.core.context import ROLE_NAMES, role_names
 from commands.core.kinds import Choice, Kind, clean, one_of
 from commands.core.strings import Catalogues
 from commands.core.text import Text, place_of, plain
-from commands.core.when import QuietSpan, read_quiet, show_quiet
+from commands.core.when import Moment, QuietSpan, read_days, read_moment, read_quiet, show_quiet
 from storage import members as book
-from storage import office_hours
 from storage.members import Member, Role
+from storage.refused import Refused
 
 me = Feature("me", _("Your own settings"))
 roles = Feature("roles", _("Who may do what"))
@@ -79,6 +79,17 @@ def _quiet(_ctx: Context, typed: str) -> QuietSpan | None:
     return None if clean(typed).casefold() in NO_QUIET else read_quiet(clean(typed))
 
 
+def _until(ctx: Context, typed: str) -> Moment | None:
+    """Read until when: a moment, or a day, which means its beginning."""
+    words = clean(typed)
+    if words.casefold() in NO_QUIET:
+        return None
+    try:
+        return read_moment(words, now=ctx.now, zone=ctx.voice.zone)
+    except Unreadable:
+        return Moment(read_days(words, now=ctx.now, zone=ctx.voice.zone).instants(ctx.voice.zone)[0])
+
+
 def _member(ctx: Context, typed: str) -> Member:
     handle = clean(typed).casefold().lstrip("@").replace(" ", "-")
     found = book.by_handle(ctx.session, handle)
@@ -115,6 +126,16 @@ Quiet = Annotated[
         example="22:00-08:00",
     ),
 ]
+Until = Annotated[
+    Moment | None,
+    Kind(
+        name=_("a day or a moment"),
+        read=_until,
+        show=lambda until: until.at.isoformat() if until else "off",
+        prose=True,
+        example="2026-12-01 10:00",
+    ),
+]
 Handle = Annotated[
     Member,
     Kind(name=_("a handle"), read=_member, show=lambda member: member.handle, example="quiet-heron"),
@@ -135,6 +156,8 @@ _ROLE = one_of(_("a role"), {role.value: name for role, name in ROLE_NAMES.items
 @me.command("me")
 def show_me(ctx: Context) -> Reply:
     """Show what the Hub keeps as your settings."""
+    until = ctx.actor.away_until
+    away_until = ((_("Away until"), Text("{until}", {"until": until})),) if until and until > ctx.now else ()
     start, end = ctx.actor.quiet_from, ctx.actor.quiet_to
     quiet = plain(show_quiet(QuietSpan(start, end))) if start is not None and end is not None else _("none")
     return Reply(
@@ -145,6 +168,7 @@ def show_me(ctx: Context) -> Reply:
                 (_("Language"), LANGUAGE_NAMES[ctx.voice.language]),
                 (_("Time zone"), _("{zone}; now it is {moment}", zone=ctx.actor.zone, moment=ctx.now)),
                 (_("Quiet hours"), quiet),
+                *away_until,
             )
         ),
         _(
@@ -195,6 +219,20 @@ def quiet_(ctx: Context, span: Quiet) -> Reply:
     )
 
 
+@me.command()
+def away(ctx: Context, until: Until) -> Reply:
+    """Say until when nothing of mine may ring.
+
+    until: Until when are you away? “off” means that you are here.
+    """
+    if until is not None and until.at <= ctx.now:
+        raise Refused("That moment has passed.")
+    book.set_away(ctx.session, ctx.actor, until.at if until else None)
+    if until is None:
+        return Reply(_("Welcome back. I can ring again."))
+    return Reply(_("Until {moment} I keep quiet. Only what would be too late then still reaches you.", moment=until.at))
+
+
 @roles.command(allow=Role.COORDINATOR, audited=True)
 def grant(ctx: Context, handle: Handle, role: RoleName) -> Reply:
     """Give somebody a role in this network.
@@ -223,9 +261,16 @@ def revoke(ctx: Context, handle: Handle, role: RoleName) -> Reply:
     """
     ctx.subject = str(handle.id)
     book.revoke(ctx.session, actor=ctx.actor, member=handle, network=ctx.network, role=role)
-    if role is Role.MENTOR:  # nobody shall book a mentor who can no longer answer
-        for each in office_hours.offers_of(ctx.session, handle.id, network=ctx.network):
-            office_hours.withdraw_offer(ctx.session, offer=each, by=handle.id, now=ctx.now)
+    for feature in ctx.commands.features:
+        for farewell in feature.farewells:
+            farewell(ctx, handle.id, role)
+    here = ctx.hub.networks[ctx.network].name
+    ctx.tell(
+        handle,
+        Reply(_("You no longer have the role “{role}” in the network {network}.", role=ROLE_NAMES[role], network=here)),
+        network=ctx.network,
+        key=f"role:{ctx.network}:{handle.id}:{role.value}:{ctx.now.isoformat()}",
+    )
     return Reply(_("{handle} no longer has the role “{role}” here.", handle=handle.handle, role=ROLE_NAMES[role]))
 
 

@@ -46,6 +46,7 @@ from storage import members
 from storage import office_hours as book
 from storage.members import Member, Role
 from storage.office_hours import Booked, Booking, BookingState, Offer, Slot
+from storage.places import Purpose
 
 hours = Feature("hours", _("Mentors' office hours"))
 
@@ -53,6 +54,9 @@ MOST_SLOTS = 9
 """Slots listed at once: as many as there are number keys to react with."""
 
 WEEKDAYS = (_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun"))
+TOO_OFTEN = 2
+"""Missed conversations after which a coordinator is asked to ask."""
+
 STATES: dict[BookingState, Text] = {
     BookingState.PENDING: _("waiting for the mentor's yes"),
     BookingState.CONFIRMED: _("confirmed"),
@@ -98,6 +102,16 @@ def _waiting(ctx: Context, _typed: str) -> list[Choice]:
         Choice(each.booking.code, _summary(ctx, each))
         for each in _standing(ctx)
         if each.hour.mentor_id == ctx.actor_id and each.booking.state is BookingState.PENDING
+    ]
+
+
+def _begun(ctx: Context, _typed: str) -> list[Choice]:
+    """A mentor's conversations of the last month of which it is not yet said how they went."""
+    last_month = book.bookings_for_mentor(ctx.session, ctx.actor_id, since=ctx.now - timedelta(days=30))
+    return [
+        Choice(each.booking.code, _summary(ctx, each))
+        for each in last_month
+        if each.hour.starts_at <= ctx.now and each.booking.state is BookingState.CONFIRMED
     ]
 
 
@@ -150,6 +164,9 @@ OwnBooking = Annotated[Booked, OWN_BOOKING]
 OwnSeat = Annotated[Booked, replace(OWN_BOOKING, suggest=_seats)]
 PendingBooking = Annotated[
     Booked, replace(OWN_BOOKING, suggest=_waiting, nothing=_("No booking is waiting for your yes."))
+]
+PastBooking = Annotated[
+    Booked, replace(OWN_BOOKING, suggest=_begun, nothing=_("There is no conversation to say that of."))
 ]
 OwnOffer = Annotated[
     Offer,
@@ -222,7 +239,8 @@ def open_(
         ctx.session,
         network=ctx.network,
         now=ctx.now,
-        member=ctx.actor_id,
+        # A room is not told, by what is missing from a list, when somebody has a conversation.
+        member=ctx.actor_id if ctx.private else None,
         mentor=mentor.id if mentor else None,
         topic=topic,
         language=language,
@@ -231,11 +249,10 @@ def open_(
     )
     if not slots:
         return Reply(_("There is no open slot like that now."))
-    more = (
-        [_("There are more: narrow them down with {example}.", example=open_.bare(when=ctx.voice.say(_("tomorrow"))))]
-        if len(slots) > MOST_SLOTS
-        else []
-    )
+    more = []
+    if len(slots) > MOST_SLOTS:
+        later = DayRange(first := slots[MOST_SLOTS].starts_at.astimezone(ctx.voice.zone).date(), first)
+        more = [_("There are more: narrow them down with {example}.", example=open_.call(when=later))]
     return Reply(
         _("Open slots. Choose one with its number, or {book}.", book=book_.bare(slot=slots[0].code)),
         *more,
@@ -544,6 +561,52 @@ def decline(ctx: Context, booking: PendingBooking) -> Reply:
     return Reply(_("Declined: {handle}, {moment}. The member has been told.", **_facts(ctx, booked)))
 
 
+@hours.command(allow=Role.MENTOR, audited=True)
+def rezone(ctx: Context) -> Reply:
+    """Let your weekly offers follow the clock of your present time zone."""
+    moved = book.rezone(ctx.session, mentor=ctx.actor_id, zone=ctx.actor.zone)
+    if not moved:
+        return Reply(_("All your weekly offers follow the clock of {zone} already.", zone=ctx.actor.zone))
+    return Reply(
+        n_(
+            "{n} offer now follows the clock of {zone}. Bookings stay where they are.",
+            "{n} offers now follow the clock of {zone}. Bookings stay where they are.",
+            moved,
+            zone=ctx.actor.zone,
+        )
+    )
+
+
+@hours.command(allow=Role.MENTOR, audited=True)
+def done(ctx: Context, booking: PastBooking) -> Reply:
+    """Say that a conversation took place.
+
+    booking: Which booking?
+    """
+    booked = book.done(ctx.session, booking=booking.booking, by=ctx.actor_id, now=ctx.now)
+    ctx.subject = booked.booking.code
+    return Reply(_("Noted as held: {handle}, {moment}.", **_facts(ctx, booked)))
+
+
+@hours.command(allow=Role.MENTOR, audited=True)
+def noshow(ctx: Context, booking: PastBooking) -> Reply:
+    """Say that the member did not come.
+
+    booking: Which booking?
+    """
+    booked, times = book.noshow(ctx.session, booking=booking.booking, by=ctx.actor_id, now=ctx.now)
+    ctx.subject = booked.booking.code
+    if times == TOO_OFTEN:
+        # Nothing follows from it but a question: how are they?
+        ctx.announce(
+            Reply(_("{handle} has missed {n} conversations. Please ask how they are.", n=times, **_facts(ctx, booked))),
+            network=ctx.network,
+            purpose=Purpose.COORDINATORS,
+            key=f"noshow:{booked.booking.code}",
+        )
+    return Reply(_("Noted as missed: {handle}, {moment}.", **_facts(ctx, booked)))
+
+
 # What is said by itself
 
 
@@ -583,9 +646,17 @@ def expire(ctx: JobContext) -> None:
 
 
 @hours.leaving
-def leave(ctx: Context) -> None:
-    """Cancel what somebody who leaves still stands in, and tell the others."""
-    _tell_cancelled(ctx, book.leave(ctx.session, person=ctx.actor_id, now=ctx.now), by=ctx.actor_id)
+def leave(ctx: Context, who: UUID, lost: Role | None) -> None:
+    """Cancel what somebody who goes, or may no longer do it, still stands in; tell the others."""
+    fallen = book.leave(
+        ctx.session,
+        person=who,
+        now=ctx.now,
+        network=ctx.network if lost else None,
+        as_mentor=lost in {None, Role.MENTOR},
+        as_member=lost in {None, Role.MEMBER},
+    )
+    _tell_cancelled(ctx, fallen, by=who)
 
 
 def _ping_mentor(ctx: Context, booked: Booked) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from commands.core import Context, Feature, File, JobContext, Reply, _, n_
 from commands.core.text import Text
 from storage import privacy as book
+from storage.refused import Line, Refused
 
 privacy = Feature("privacy", _("What is kept about you"))
 
@@ -58,9 +59,11 @@ def export(ctx: Context) -> Reply:
 )
 def erase(ctx: Context) -> Reply:
     """Erase everything about you from the Hub, for good."""
+    if not ctx.private:
+        raise Refused("Please say this to me in private: {erase}.", erase=Line("privacy erase"))
     for feature in ctx.commands.features:
         for farewell in feature.farewells:
-            farewell(ctx)
+            farewell(ctx, ctx.actor_id, None)
     report = book.erase(ctx.session, ctx.actor.id, ctx.now)
     ctx.gone = True
     if report.failed:

@@ -23,8 +23,7 @@ class DigestSchedule(Table, table=True):
     Attributes:
         schedule: such as "Mon 09:00", as `Schedule.show` writes it.
         zone: on whose wall.
-        since: when it was set, or went on after a pause: what was due before is not owed.
-        paused: no digests for now.
+        since: when it was set: what was due before is not owed.
     """
 
     privacy: ClassVar[Privacy] = Privacy(what="When each network's digest is sent.", erase=Erasure.KEEP)
@@ -33,7 +32,6 @@ class DigestSchedule(Table, table=True):
     schedule: str = Field(max_length=64)
     zone: str = Field(max_length=64)
     since: datetime = Field(sa_type=UTC)
-    paused: bool = False
 
 
 class DigestIssue(Table, table=True):
@@ -61,7 +59,7 @@ class Due(NamedTuple):
 
 
 def schedule(session: Session, *, network: str, when: str, zone: str, now: datetime) -> Schedule:
-    """Set when a network's digest is made, and end its pause; the first one is the next one after `now`.
+    """Set when a network's digest is made; the first one is the next one after `now`.
 
     Args:
         session: the running transaction.
@@ -74,7 +72,7 @@ def schedule(session: Session, *, network: str, when: str, zone: str, now: datet
         Refused: `when` or `zone` cannot be read.
     """
     read = Schedule.read(when)
-    facts = {"schedule": read.show(), "zone": zone_of(zone).key, "since": now, "paused": False}
+    facts = {"schedule": read.show(), "zone": zone_of(zone).key, "since": now}
     row = upsert(core(DigestSchedule)).values(network=network, **facts)
     session.execute(row.on_conflict_do_update(index_elements=["network"], set_=facts))
     return read
@@ -85,20 +83,10 @@ def scheduled(session: Session, network: str) -> DigestSchedule | None:
     return session.get(DigestSchedule, network, populate_existing=True)
 
 
-def pause(session: Session, *, network: str) -> bool:
-    """Make no digests for a network until `resume`; False if it has no schedule."""
-    return _set_paused(session, network, None)
-
-
-def resume(session: Session, *, network: str, now: datetime) -> bool:
-    """Make digests again, from the next one after `now`; False if the network has no schedule."""
-    return _set_paused(session, network, now)
-
-
 def due(session: Session, now: datetime) -> list[Due]:
     """The digests that are owed: of each network the latest occurrence, if it was not made."""
     found = []
-    for each in session.scalars(select(DigestSchedule).where(col(DigestSchedule.paused).is_(False))):
+    for each in session.scalars(select(DigestSchedule)):
         schedule = Schedule.read(each.schedule)
         latest = schedule.latest(now, zone_of(each.zone))
         if latest.at > each.since:
@@ -106,14 +94,6 @@ def due(session: Session, now: datetime) -> list[Due]:
     keys = [each.key for each in found]
     made = set(session.scalars(select(DigestIssue.key).where(col(DigestIssue.key).in_(keys))))
     return [each for each in found if each.key not in made]
-
-
-def next_at(session: Session, network: str, now: datetime) -> datetime | None:
-    """When a network's next digest is due after `now`; None without a schedule and during a pause."""
-    found = scheduled(session, network)
-    if found is None or found.paused:
-        return None
-    return Schedule.read(found.schedule).after(now, zone_of(found.zone)).at
 
 
 def mark(session: Session, *, network: str, key: str, now: datetime) -> bool:
@@ -131,14 +111,3 @@ def _key(network: str, schedule: Schedule, occurrence: Occurrence) -> str:
         return f"digest:{network}:{occurrence.day}"
     year, week, _ = occurrence.day.isocalendar()
     return f"digest:{network}:{year}-W{week:02}"
-
-
-def _set_paused(session: Session, network: str, since: datetime | None) -> bool:
-    found = scheduled(session, network)
-    if found is None:
-        return False
-    found.paused = since is None
-    found.since = since or found.since
-    session.add(found)
-    session.flush()
-    return True

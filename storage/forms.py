@@ -22,7 +22,6 @@ class Form(Table, table=True):
         call: the command line so far.
         asked: the name of the parameter that was asked for.
         choices: the lines behind the numbered answers, a JSON list.
-        wrong: how many answers in a row could not be read.
     """
 
     privacy: ClassVar[Privacy] = Privacy(
@@ -41,7 +40,6 @@ class Form(Table, table=True):
     call: Sealed = sealed("form.call")
     asked: str = Field(max_length=64)
     choices: Sealed = sealed("form.choices")
-    wrong: int = 0
     updated_at: datetime = Field(sa_type=UTC)
 
 
@@ -52,7 +50,6 @@ class Open:
     call: str
     asked: str
     choices: tuple[str, ...]
-    wrong: int
     updated_at: datetime
 
 
@@ -60,11 +57,11 @@ _form: Final = core(Form)
 _c: Final = _form.c
 _WHICH: Final = ("member_id", "bot", "room")
 _here: Final = (_c.member_id == bindparam("member_id")) & (_c.bot == bindparam("bot")) & (_c.room == bindparam("room"))
-_find: Final = select(_c.call, _c.asked, _c.choices, _c.wrong, _c.updated_at).where(_here)
+_find: Final = select(_c.call, _c.asked, _c.choices, _c.updated_at).where(_here)
 _new = upsert(_form)
 _keep: Final = _new.on_conflict_do_update(
     index_elements=_WHICH,
-    set_={name: _new.excluded[name] for name in ("call", "asked", "choices", "wrong", "updated_at")},
+    set_={name: _new.excluded[name] for name in ("call", "asked", "choices", "updated_at")},
 )
 
 
@@ -77,7 +74,6 @@ def keep(
     call: str,
     asked: str,
     choices: Sequence[str] = (),
-    wrong: int = 0,
     now: datetime,
 ) -> None:
     """Keep the person's open question in this room; it takes the place of the one before."""
@@ -92,7 +88,6 @@ def keep(
             "call": Sealed(member_id, call),
             "asked": asked,
             "choices": Sealed(member_id, json.dumps(list(choices), ensure_ascii=False)),
-            "wrong": wrong,
             "updated_at": now,
         },
     )
@@ -103,10 +98,16 @@ def current(session: Session, *, member_id: UUID, bot: str, room: str) -> Open |
     row = execute(session, _find, {"member_id": member_id, "bot": bot, "room": room}).first()
     if row is None or row.call.text is None or row.choices.text is None:
         return None
-    return Open(row.call.text, row.asked, tuple(json.loads(row.choices.text)), row.wrong, row.updated_at)
+    return Open(row.call.text, row.asked, tuple(json.loads(row.choices.text)), row.updated_at)
 
 
 def stop(session: Session, *, member_id: UUID, bot: str, room: str) -> bool:
     """Forget the open question, because it was answered or given up; False if there was none."""
     which = {"member_id": member_id, "bot": bot, "room": room}
     return changed(session, delete(_form).where(_here), which) > 0
+
+
+def stop_others(session: Session, *, member_id: UUID, bot: str, room: str) -> None:
+    """Forget what other bots have asked the person in this room."""
+    others = (_c.member_id == member_id) & (_c.bot != bot) & (_c.room == room)
+    execute(session, delete(_form).where(others))

@@ -6,15 +6,19 @@ transaction marks its event as done. What the platform tells twice has a key we 
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import Index, bindparam, delete, select, text
+import structlog
+from sqlalchemy import Index, bindparam, select, text, update
 from sqlmodel import Field
 
 from storage.engine import upsert
+from storage.sealed import TamperedError
 from storage.store import Session, changed, execute
-from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, sealed
+from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, envelope, opened, sealed
+
+log = structlog.get_logger()
 
 _WAITING: Final = text("done_at IS NULL")
 
@@ -25,7 +29,6 @@ class Inbox(Table, table=True):
     Attributes:
         bot: the bot that heard it, such as "matrix:uj".
         key: the platform's id of the event.
-        room: where it was said, until it is done: a private room names a person.
         received_at, nth: the order in which events came.
         heard: what was said, until it is done.
         done_at: when it was answered.
@@ -43,7 +46,6 @@ class Inbox(Table, table=True):
 
     bot: str = Field(primary_key=True, max_length=64)
     key: str = Field(primary_key=True, max_length=255)
-    room: str | None = None
     received_at: datetime = Field(sa_type=UTC)
     nth: int = 0
     heard: Sealed | None = sealed("inbox.heard", nullable=True)
@@ -59,14 +61,6 @@ class SyncPoint(Table, table=True):
     token: str
 
 
-class Event(NamedTuple):
-    """An event as the platform gave it: its id, its room, and what was heard (JSON)."""
-
-    key: str
-    room: str
-    heard: str
-
-
 _inbox: Final = core(Inbox)
 _c: Final = _inbox.c
 _sync_point: Final = core(SyncPoint)
@@ -77,8 +71,18 @@ _new = upsert(_inbox)
 _receive: Final = _new.on_conflict_do_nothing(index_elements=["bot", "key"])
 _done: Final = _new.on_conflict_do_update(
     index_elements=["bot", "key"],
-    set_={"done_at": _new.excluded.done_at, "heard": None, "room": None},
+    set_={"done_at": _new.excluded.done_at, "heard": None},
     where=_c.done_at.is_(None),
+)
+_waiting: Final = (
+    select(_c.key, envelope(_c.heard))
+    .where(_c.bot == bindparam("bot"), _c.done_at.is_(None))
+    .order_by(_c.received_at, _c.nth)
+)
+_unreadable: Final = (
+    update(_inbox)
+    .where(_c.bot == bindparam("the_bot"), _c.key == bindparam("the_key"))
+    .values(done_at=_c.received_at, heard=None)
 )
 _new_point = upsert(_sync_point)
 _read: Final = _new_point.on_conflict_do_update(index_elements=["bot"], set_={"token": _new_point.excluded.token})
@@ -92,7 +96,8 @@ def receive(
     Args:
         session: the running transaction.
         bot: the bot that heard them.
-        events: (the platform's id, the room, what was heard as JSON), in their order; known ids are ignored.
+        events: (the platform's id, the room, what was heard as JSON), in their order; known ids are ignored. The
+            room is kept only inside of what was heard, sealed: a private room names a person.
         token: where to go on reading; None leaves the stored one as it is.
         now: when they came.
 
@@ -101,15 +106,8 @@ def receive(
     """
     owner = _owner(bot)
     fresh = 0
-    for nth, event in enumerate(map(Event._make, events)):
-        row = {
-            "bot": bot,
-            "key": event.key,
-            "room": event.room,
-            "received_at": now,
-            "nth": nth,
-            "heard": Sealed(owner, event.heard),
-        }
+    for nth, (key, _room, heard) in enumerate(events):
+        row = {"bot": bot, "key": key, "received_at": now, "nth": nth, "heard": Sealed(owner, heard)}
         fresh += changed(session, _receive, row)
     if token is not None:
         execute(session, _read, {"bot": bot, "token": token})
@@ -117,9 +115,19 @@ def receive(
 
 
 def pending(session: Session, bot: str) -> list[tuple[str, str]]:
-    """What the bot has heard and not done: (key, heard), in the order in which it came."""
-    waiting = select(_c.key, _c.heard).where(_c.bot == bot, _c.done_at.is_(None)).order_by(_c.received_at, _c.nth)
-    return [(row.key, row.heard.text) for row in execute(session, waiting) if row.heard and row.heard.text]
+    """What the bot has heard and not done: (key, heard), in the order in which it came.
+
+    What cannot be opened any more nobody can answer: it is done.
+    """
+    found = []
+    for row in execute(session, _waiting, {"bot": bot}).all():
+        heard = _words(row.heard)
+        if heard is None:
+            log.error("something heard that cannot be opened is left unanswered", bot=bot)
+            execute(session, _unreadable, {"the_bot": bot, "the_key": row.key})
+        else:
+            found.append((row.key, heard))
+    return found
 
 
 def is_done(session: Session, bot: str, key: str) -> bool:
@@ -146,9 +154,12 @@ def since(session: Session, bot: str) -> str | None:
     return token
 
 
-def forget(session: Session, before: datetime) -> int:
-    """Delete what was answered before this instant; tells how many. Their keys would be new again."""
-    return changed(session, delete(_inbox).where(_c.done_at < before))
+def _words(stored: bytes | None) -> str | None:
+    try:
+        heard = opened(_c.heard, stored)
+    except TamperedError:
+        return None
+    return heard.text if heard else None
 
 
 def _owner(bot: str) -> UUID:

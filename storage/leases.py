@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
-from sqlalchemy import bindparam, case, or_, update
+from sqlalchemy import bindparam, case, or_
 from sqlmodel import Field
 
 from storage.engine import upsert
-from storage.store import Session, changed, execute
+from storage.store import Session, execute
 from storage.table import UTC, Erasure, Privacy, Table, core
 
 
@@ -65,9 +65,3 @@ def take(session: Session, name: str, owner: str, *, for_: timedelta, now: datet
     wanted = {"name": name, "owner": owner, "until": now + for_, "epoch": 1, "now": now, "never": now + 2 * for_}
     epoch: int | None = execute(session, _take, wanted).scalar()
     return epoch
-
-
-def release(session: Session, name: str, owner: str, now: datetime) -> bool:
-    """Give a lease back before its end; False if the owner does not hold it."""
-    held = update(_lease).where(_c.name == name, _c.owner == owner, _c.until > now).values(until=now)
-    return changed(session, held) > 0

@@ -4,20 +4,20 @@ import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import String, UniqueConstraint, and_, bindparam, func, or_, text
+from sqlalchemy import Column, String, UniqueConstraint, and_, bindparam, func, or_, text
 from sqlmodel import Field, col, delete, select
 
 from storage import handles
 from storage.engine import upsert
-from storage.recurrence import resolve
+from storage.recurrence import resolve, zone_of
 from storage.refused import Refused
-from storage.sealed import ring
+from storage.sealed import TamperedError, ring
 from storage.store import Session, changed, execute
-from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
+from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, envelope, new_id, one_of, opened, sealed
 
 EVERYWHERE: Final = "*"
 
@@ -145,7 +145,7 @@ _known: Final = (
 _account: Final = core(Account).c
 _room: Final = core(DirectRoom).c
 _ways: Final = (
-    select(_account.platform, _account.address, _room.address.label("room"))
+    select(_account.platform, envelope(_account.address), envelope(_room.address).label("room"))
     .outerjoin(
         core(DirectRoom),
         and_(
@@ -267,14 +267,6 @@ def revoke(session: Session, *, actor: Member | None, member: Member, network: s
     return changed(session, held) > 0
 
 
-def holders(session: Session, network: str, role: Role) -> list[Member]:
-    """Everybody who has a role in a network, in the order of their handles."""
-    where = EVERYWHERE if role is Role.ADMIN else network
-    return list(
-        session.exec(select(Member).where(col(Member.id).in_(_ids(session, where, role))).order_by(Member.handle))
-    )
-
-
 def set_language(session: Session, member: Member, language: str) -> None:
     """Speak this language with a person."""
     member.language = language
@@ -282,15 +274,12 @@ def set_language(session: Session, member: Member, language: str) -> None:
 
 
 def set_zone(session: Session, member: Member, zone: str) -> None:
-    """Show a person times in this zone.
+    """Show a person times in this zone; a former name becomes the present one.
 
     Raises:
         Refused: there is no such zone.
     """
-    try:
-        member.zone = ZoneInfo(zone).key
-    except (KeyError, ValueError, OSError):  # unknown, or not even a name
-        raise Refused("There is no time zone called {zone}.", zone=zone) from None
+    member.zone = zone_of(zone).key
     session.add(member)
 
 
@@ -314,12 +303,6 @@ def set_away(session: Session, member: Member, until: datetime | None) -> None:
     session.add(member)
 
 
-def accounts_of(session: Session, member_id: UUID) -> list[Account]:
-    """A person's accounts, newest first."""
-    newest = select(Account).where(Account.member_id == member_id).order_by(col(Account.created_at).desc())
-    return list(session.exec(newest))
-
-
 def set_dm(session: Session, account: Account, bot: str, address: str) -> None:
     """Remember in which room a bot talks with an account in private, instead of the one before."""
     room = session.get(DirectRoom, (account.id, bot))
@@ -340,13 +323,16 @@ def reach(
     """All ways to reach a person by the bots of a network, best first; empty if there are none.
 
     A room that exists is better than one that must be made first; then the order of `platforms` decides
-    (Matrix can keep a secret), then the newer account.
+    (Matrix can keep a secret), then the newer account. An address that cannot be opened is as if it were erased.
     """
     order = {platform: rank for rank, platform in enumerate(platforms)}
     found = execute(session, _ways, {"member_id": member_id, "network": network})
     ways = [row for row in found if row.platform in order]
     ways.sort(key=lambda way: (way.room is None, order[way.platform]))
-    return [Reach(f"{way.platform}:{network}", way.address.text, way.room.text if way.room else None) for way in ways]
+    return [
+        Reach(f"{way.platform}:{network}", _words(_account.address, way.address), _words(_room.address, way.room))
+        for way in ways
+    ]
 
 
 def account(session: Session, *, platform: str, address: str) -> Account | None:
@@ -382,6 +368,15 @@ def quiet_until(member: Member, now: datetime) -> datetime | None:
         return until
     day = local.date() + timedelta(days=member.quiet_to <= minute)
     return resolve(day, member.quiet_to, zone).at
+
+
+def _words(column: Column[Any], stored: bytes | None) -> str | None:
+    """One address that was changed must not keep a bot from reaching everybody else."""
+    try:
+        words = opened(column, stored)
+    except TamperedError:
+        return None
+    return words.text if words else None
 
 
 def _fresh_handle(session: Session, rng: random.Random) -> str:

@@ -27,7 +27,7 @@ from sqlmodel import Field, col
 from storage.codes import ALPHABET, check, draw, read
 from storage.members import Member
 from storage.recurrence import DAY, resolve, zone_of
-from storage.refused import Refused
+from storage.refused import Line, Refused
 from storage.store import Conflict, Session, attempt, execute, write
 from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
 
@@ -344,7 +344,7 @@ def slot_by_code(session: Session, code: str, *, network: str) -> Slot:
         offer = found[0] if found else None
         for time in _windows(offer, starts_at, starts_at + timedelta(seconds=_QUARTER)) if offer else ():
             return _slot(*time)
-    raise Refused("There is no slot with that code. “hours open” lists the open ones.")
+    raise Refused("There is no slot with that code. {open} lists the open ones.", open=Line("hours open"))
 
 
 def offers_of(session: Session, mentor: UUID, *, network: str | None = None) -> list[Offer]:
@@ -368,7 +368,7 @@ def offer_by_code(session: Session, code: str, *, mentor: UUID) -> Offer:
     )
     found = session.scalar(wanted)
     if found is None:
-        raise Refused("You have no offer with that code. “hours offers” lists yours.")
+        raise Refused("You have no offer with that code. {offers} lists yours.", offers=Line("hours offers"))
     return found
 
 
@@ -541,7 +541,7 @@ def withdraw_offer(session: Session, *, offer: Offer, by: UUID, now: datetime) -
         Refused: the offer is not this mentor's.
     """
     if offer.mentor_id != by:
-        raise Refused("You have no offer with that code. “hours offers” lists yours.")
+        raise Refused("You have no offer with that code. {offers} lists yours.", offers=Line("hours offers"))
     offer.withdrawn_at = offer.withdrawn_at or now
     session.add(offer)
     session.flush()
@@ -755,22 +755,40 @@ def noshow(session: Session, *, booking: Booking, by: UUID, now: datetime) -> tu
     return found, session.scalar(times) or 0
 
 
-def leave(session: Session, *, person: UUID, now: datetime) -> list[Booked]:
+def leave(
+    session: Session,
+    *,
+    person: UUID,
+    now: datetime,
+    network: str | None = None,
+    as_mentor: bool = True,
+    as_member: bool = True,
+) -> list[Booked]:
     """Undo what a person who goes away still stands in: offers withdrawn, bookings to come cancelled.
 
     To be called before the person is erased: erasure deletes rows and tells nobody.
 
+    Args:
+        session: the running transaction.
+        person: who goes.
+        now: from when.
+        network: only in this network; None: everywhere.
+        as_mentor: what they offer, and who has booked it.
+        as_member: what they have booked themselves.
+
     Returns:
-        Every booking that fell, on either side, so that the others can be told.
+        Every booking that fell, so that the others can be told.
     """
-    for made in offers_of(session, person):
-        made.withdrawn_at = now
-        session.add(made)
-    fallen = _standing(
-        session,
-        or_(col(Booking.member_id) == person, col(HourSession.mentor_id) == person),
-        col(HourSession.starts_at) > now,
-    )
+    if as_mentor:
+        for made in offers_of(session, person, network=network):
+            made.withdrawn_at = now
+            session.add(made)
+    sides = [col(HourSession.mentor_id) == person] if as_mentor else []
+    sides += [col(Booking.member_id) == person] if as_member else []
+    here = [col(Booking.network) == network] if network is not None else []
+    if not sides:  # an empty "or" would be no condition at all
+        return []
+    fallen = _standing(session, or_(*sides), *here, col(HourSession.starts_at) > now)
     for each in fallen:
         _close(session, each, BookingState.CANCELLED, now)
     return fallen
@@ -813,11 +831,11 @@ _Time = tuple[Offer, datetime, datetime]
 
 
 def _unknown() -> Refused:
-    return Refused("You have no booking with that code. “hours mine” lists yours.")
+    return Refused("You have no booking with that code. {mine} lists yours.", mine=Line("hours mine"))
 
 
 def _taken() -> Refused:
-    return Refused("That slot was just taken. “hours open” lists the open ones.")
+    return Refused("That slot was just taken. {open} lists the open ones.", open=Line("hours open"))
 
 
 def _quarters(start: datetime, end: datetime) -> range:
@@ -1015,7 +1033,7 @@ def _fresh_offer(session: Session, slot: Slot) -> Offer:
         for _, starts_at, ends_at in _windows(made, slot.starts_at, slot.starts_at + timedelta(seconds=1)):
             if (starts_at, ends_at) == (slot.starts_at, slot.ends_at):
                 return made
-    raise Refused("There is no slot with that code. “hours open” lists the open ones.")
+    raise Refused("There is no slot with that code. {open} lists the open ones.", open=Line("hours open"))
 
 
 def _sit(

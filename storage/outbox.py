@@ -11,15 +11,19 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import Index, Update, bindparam, case, delete, func, or_, select, text, update
+import structlog
+from sqlalchemy import Index, Row, Update, bindparam, case, func, or_, select, text, update
 from sqlmodel import Field
 
 from storage.engine import upsert
+from storage.sealed import TamperedError
 from storage.store import Session, changed, execute
-from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, one_of, sealed
+from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, envelope, one_of, opened, sealed
+
+log = structlog.get_logger()
 
 
 class Lane(IntEnum):
@@ -48,8 +52,8 @@ class Outbox(Table, table=True):
         key: the unique business key, such as "remind:B-7K3FQ:24h".
         sender: the bot account that must send it, such as "matrix:uj".
         member_id: who it is for; None when it is for a room.
-        place: the room's address; None when it is for a person.
-        payload: the packed reply; it goes as soon as it was delivered.
+        place: the room's address; None when it is for a person, and when it has ended: a private room names one.
+        payload: the packed reply; None when it has ended.
         put_at: when it was put.
         due_at: not before this; every new try moves it.
         expires_at: after this it is not worth sending.
@@ -206,7 +210,8 @@ _put: Final = upsert(_outbox).on_conflict_do_nothing(index_elements=["key"])
 def claim(session: Session, *, sender: str, owner: str, lease: timedelta, limit: int, now: datetime) -> list[Claimed]:
     """Take up to `limit` messages that are due, best lane first, and hold them until the lease ends.
 
-    Commit before sending anything. What expired becomes DEAD here, with the error "expired".
+    Commit before sending anything. What expired becomes DEAD here, with the error "expired"; so does what
+    cannot be opened any more, with the error "unreadable", and the others go on.
     """
     execute(session, _expire, {"the_sender": sender, "now": now})
     rows = execute(
@@ -214,22 +219,13 @@ def claim(session: Session, *, sender: str, owner: str, lease: timedelta, limit:
         _claim,
         {"the_sender": sender, "owner": owner, "until": now + lease, "now": now, "at_most": limit},
     ).all()
-    claimed = [
-        Claimed(
-            key=row.key,
-            tx_id=row.tx_id,
-            member_id=row.member_id,
-            place=row.place,
-            payload=row.payload.text if row.payload else None,
-            lane=Lane(row.lane),
-            due_at=row.due_at,
-            expires_at=row.expires_at,
-            tries=row.tries,
-            first_try_at=row.first_try_at if row.tries > 1 else None,
-            claimed_until=row.claimed_until,
-        )
-        for row in rows
-    ]
+    claimed = []
+    for row in rows:
+        try:
+            claimed.append(_in_hand(row))
+        except TamperedError:
+            log.error("a message that cannot be opened is given up", bot=sender)  # noqa: TRY400 it says nothing more
+            dead(session, row.key, owner, "unreadable", now)
     return sorted(claimed, key=lambda message: (message.lane, message.due_at, message.key))
 
 
@@ -241,7 +237,7 @@ _free: Final = (
 _expire: Final = (
     update(_outbox)
     .where(_free, _c.expires_at <= bindparam("now", type_=UTC))
-    .values(state=State.DEAD, error="expired", ended_at=bindparam("now", type_=UTC), payload=None)
+    .values(state=State.DEAD, error="expired", ended_at=bindparam("now", type_=UTC), place=None, payload=None)
 )
 # A common table expression, because PostgreSQL could otherwise run the locking query more than once.
 _due: Final = (
@@ -266,7 +262,7 @@ _claim: Final = (
         _c.tx_id,
         _c.member_id,
         _c.place,
-        _c.payload,
+        envelope(_c.payload),
         _c.lane,
         _c.due_at,
         _c.expires_at,
@@ -278,7 +274,7 @@ _claim: Final = (
 
 
 def sent(session: Session, key: str, owner: str, remote_id: str, now: datetime) -> bool:
-    """It is out: remember the platform's id for it and forget the words.
+    """It is out: remember the platform's id for it and forget the words and the room.
 
     Accepted from a courier whose lease ran out, too: the message is out, whoever holds it now.
 
@@ -297,6 +293,7 @@ _sent: Final = (
         ended_at=bindparam("now", type_=UTC),
         claimed_by=bindparam("owner"),
         claimed_until=None,
+        place=None,
         payload=None,
         error=None,
     )
@@ -327,7 +324,7 @@ def postpone(session: Session, key: str, owner: str, until: datetime) -> bool:
 def dead(session: Session, key: str, owner: str, error: str, now: datetime) -> bool:
     """It will never get through: give it up. False if the courier no longer holds it."""
     change = _held(key, owner).values(
-        state=State.DEAD, error=error, ended_at=now, claimed_by=None, claimed_until=None, payload=None
+        state=State.DEAD, error=error, ended_at=now, claimed_by=None, claimed_until=None, place=None, payload=None
     )
     return changed(session, change) > 0
 
@@ -339,15 +336,6 @@ def resume(session: Session, *, sender: str, owner: str) -> int:
     """
     left = (_c.sender == sender) & (_c.state == text("'pending'")) & (_c.claimed_by != owner)
     return changed(session, update(_outbox).where(left).values(claimed_by=None, claimed_until=None))
-
-
-def next_due(session: Session, sender: str, now: datetime) -> datetime | None:
-    """When the sender next has something to claim; not later than `now` if it has already."""
-    free_from = case((_c.claimed_until > _c.due_at, _c.claimed_until), else_=_c.due_at)
-    waiting = or_(_c.expires_at.is_(None), _c.expires_at > now)
-    pending = (_c.sender == sender) & (_c.state == text("'pending'"))
-    found: datetime | None = execute(session, select(func.min(free_from, type_=UTC)).where(pending, waiting)).scalar()
-    return found
 
 
 def suspect(session: Session, before: datetime) -> int:
@@ -363,11 +351,6 @@ def suspect(session: Session, before: datetime) -> int:
         claimed_until=None,
     )
     return changed(session, change)
-
-
-def forget(session: Session, before: datetime) -> int:
-    """Delete what was sent or given up before this instant; tells how many. Their keys can be put again."""
-    return changed(session, delete(_outbox).where(_c.ended_at < before))
 
 
 def take(session: Session, sender: str, n: int, now: datetime, *, rate: float, burst: float) -> int:
@@ -404,9 +387,22 @@ _fill: Final = _new_bucket.on_conflict_do_update(
 )
 
 
-def _of(key: str) -> Update:
-    return update(_outbox).where(_c.key == key, _c.state == text("'pending'"))
-
-
 def _held(key: str, owner: str) -> Update:
-    return _of(key).where(_c.claimed_by == owner)
+    return update(_outbox).where(_c.key == key, _c.state == text("'pending'"), _c.claimed_by == owner)
+
+
+def _in_hand(row: Row[Any]) -> Claimed:
+    words = opened(_c.payload, row.payload)
+    return Claimed(
+        key=row.key,
+        tx_id=row.tx_id,
+        member_id=row.member_id,
+        place=row.place,
+        payload=words.text if words else None,
+        lane=Lane(row.lane),
+        due_at=row.due_at,
+        expires_at=row.expires_at,
+        tries=row.tries,
+        first_try_at=row.first_try_at if row.tries > 1 else None,
+        claimed_until=row.claimed_until,
+    )

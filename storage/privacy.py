@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy import Table as CoreTable
 from sqlmodel import Field
 
+from storage import outbox
 from storage.engine import upsert
 from storage.members import Member
 from storage.sealed import ring
@@ -59,6 +60,13 @@ class Report:
     key: bool
     rows: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+
+
+class Restored(NamedTuple):
+    """What bringing a backup up to date did: who was erased again, and how many messages may be out already."""
+
+    erased: list[Report]
+    unsure: int
 
 
 def what() -> list[Kept]:
@@ -116,6 +124,15 @@ def replay(session: Session, now: datetime) -> list[Report]:
         if keys.blind("erasure", member_id.hex) in marks
     ]
     return [erase(session, member_id, now) for member_id in back]
+
+
+def restored(session: Session, now: datetime) -> Restored:
+    """Bring a store up to date that was just restored from a backup, before any bot runs on it.
+
+    `replay`; and what was due by now may have been sent since the backup was made, so that couriers look for
+    it before they send it. Only the operator knows that there was a restore. Safe to repeat.
+    """
+    return Restored(replay(session, now), outbox.suspect(session, now))
 
 
 def sweep(session: Session, now: datetime) -> dict[str, int]:

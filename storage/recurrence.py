@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from babel.core import get_global
+
 from storage.refused import Refused
 
 DAY: Final = 24 * 60
@@ -130,17 +132,23 @@ class Schedule:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The time zone of an IANA name such as "Europe/Kyiv".
+    """The time zone of an IANA name such as "Europe/Kyiv"; of a former name, such as "Europe/Kiev", the present one.
 
     Raises:
         Refused: there is no such zone.
     """
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(_RENAMED.get(name, name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Refused("There is no time zone called {zone}.", zone=name[:40]) from None
 
 
+# A name without a place ("EET", "UTC") stays as it is: what CLDR calls its present one is a city's.
+_RENAMED: Final = {
+    former: present
+    for former, present in get_global("zone_aliases").items()
+    if "/" in former and not former.startswith("Etc/")
+}
 _SIMPLE: Final = re.compile(r"([a-z][a-z, -]*?) (?:at )?(\d{1,2}):(\d{2})", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,2}", re.ASCII)
 _NAMES: Final = {name.lower(): number for number, name in enumerate(WEEKDAYS)} | {

@@ -1,6 +1,12 @@
 """How a rule says no."""
 
 
+class Line(str):
+    """A command line that a refusal hints at: it is shown as people type it where they are."""
+
+    __slots__ = ()
+
+
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
     """A rule said no, in one sentence that a person will read.
 

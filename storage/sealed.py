@@ -31,6 +31,7 @@ from storage.engine import autocommit, connect, turn, upsert
 
 _VERSION: Final = b"\x01"
 _NONCE: Final = slice(17, 29)
+_SHORTEST: Final = 45  # of an empty text: version, owner, nonce and tag
 _HOUSE: Final = UUID(int=0)  # the house's own key, under which look-ups and the journal are blinded
 
 _metadata = MetaData()
@@ -212,7 +213,7 @@ class Ring:
         Raises:
             TamperedError: the envelope was changed, or comes from another place or owner.
         """
-        if envelope[:1] != _VERSION:
+        if envelope[:1] != _VERSION or len(envelope) < _SHORTEST:
             raise TamperedError(f"Not an envelope in {place}.")
         owner = UUID(bytes=bytes(envelope[1:17]))
         cipher = self._cipher(owner)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, DateTime, Dialect, LargeBinary, MetaData, String
+from sqlalchemy import Column, DateTime, Dialect, Label, LargeBinary, MetaData, String, type_coerce
 from sqlalchemy import Table as CoreTable
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator
@@ -34,9 +34,11 @@ __all__ = [
     "Table",
     "Word",
     "core",
+    "envelope",
     "every_table",
     "new_id",
     "one_of",
+    "opened",
     "sealed",
 ]
 
@@ -185,6 +187,20 @@ class SealedText(TypeDecorator[Sealed]):
 def sealed(place: str, *, nullable: bool = False) -> Any:
     """A column for a `Sealed` value; `place` is "table.column" (see `SealedText`)."""
     return Field(default=None if nullable else ..., sa_column=Column(SealedText(place), nullable=nullable))
+
+
+def envelope(column: Column[Any]) -> Label[bytes]:
+    """A sealed column as it is stored, under its own name: for rows that are `opened` one by one."""
+    return type_coerce(column, LargeBinary).label(column.name)
+
+
+def opened(column: Column[Any], stored: bytes | None) -> Sealed | None:
+    """What the column's `envelope` holds, as reading the column itself would give it.
+
+    Raises:
+        storage.sealed.TamperedError: it was changed. Read like this, it does not hide the other rows.
+    """
+    return None if stored is None else ring().open(stored, cast("SealedText", column.type).place)
 
 
 class Word(TypeDecorator[StrEnum]):

@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -384,7 +384,7 @@ async def bot(synapse: Homeserver, tmp_path: Path) -> AsyncIterator[Bots]:
     ) -> Running:
         if again is not None:
             await again.stop()
-            one = Running(again.account, again.store, slow=slow, reply=reply)
+            one = Running(replace(again.account, **account), again.store, slow=slow, reply=reply)
         else:
             where = server or synapse
             number = next(_names)

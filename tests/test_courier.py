@@ -5,6 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import LargeBinary, Uuid, bindparam, text
 
 from bots.bot import Parcel, Undelivered
 from bots.courier import Courier
@@ -245,6 +246,29 @@ async def test_what_was_meant_for_somebody_who_was_erased_is_dropped(world):
     await world.store.run(lambda session: privacy.erase(session, ann.id, NOW))
     await world.courier(bot).empty()
     assert bot.delivered == []
+
+
+async def test_one_whose_address_cannot_be_read_keeps_nobody_elses_message_back(world):
+    ann, bob, bot = await world.person(), await world.person("bob"), PaperBot()
+    await world.put(ann, "for ann")
+    await world.put(bob, "for bob")
+    harm = text("UPDATE account SET address = :nothing WHERE member_id = :ann").bindparams(
+        bindparam("ann", ann.id, type_=Uuid()), bindparam("nothing", b"", type_=LargeBinary())
+    )
+    await world.store.run(lambda session: session.execute(harm) and None)
+    await world.courier(bot).empty()
+    assert bot.delivered == [("bob", "for bob")]
+    assert (await world.row("for ann")).state == "dead"
+
+
+async def test_lines_of_destinations_are_forgotten_when_nobody_stands_in_them(world):
+    bot = PaperBot()
+    courier = world.courier(bot)
+    for number in range(20):
+        await world.put(await world.person(f"person-{number}"), f"m{number}")
+    await courier.empty()
+    assert len(bot.delivered) == 20
+    assert not courier._lines
 
 
 async def test_what_cannot_be_said_is_given_up_in_the_end_and_told(world, monkeypatch):

@@ -476,7 +476,7 @@ async def test_of_two_members_who_race_for_a_slot_one_gets_it(scene: Scene) -> N
         answers.append(each.heard(scene.bot)[seen[each.name]])
     got, missed = sorted(answers, key=lambda answer: not BOOKING.search(answer.body))
     (code,) = set(BOOKING.findall(got.body))
-    assert missed.body == "That slot was just taken. “hours open” lists the open ones."
+    assert missed.body == "That slot was just taken. !hours open lists the open ones."
     assert missed.lines == []
     await pinged(scene, mentor, code, after=told)
     assert (
@@ -539,7 +539,7 @@ async def test_reminders_come_a_day_and_an_hour_before_each_once() -> None:
 async def test_the_library_is_searched_in_every_language(scene: Scene, name: str, words: str) -> None:
     person = scene.people[name]
     answer = await scene.in_the_room(person, f"!find {words}")
-    assert "[de-koblenz-anwar-r]" in answer.body
+    assert "de-koblenz-anwar-r" in answer.body
     assert words in answer.body
     assert answer.body.count("https://") >= 3
     assert re.search(r"20\d\d", answer.body)  # every source says when it was checked
@@ -643,7 +643,7 @@ async def test_a_guest_may_look_things_up_and_nothing_else(scene: Scene, tmp_pat
         offered = set(re.findall(r"^!([a-z]+(?: [a-z]+)?)(?= [A-Z\[]|:)", shown.body, re.MULTILINE))
         assert {"find", "term", "help", "me", "me language"} <= offered
         assert not [path for path in offered if path.split()[0] in {"hours", "book", "digest", "roles", "audit"}]
-        assert "[de-koblenz-anwar-r]" in (await scene.ask(guest, "find torture in Syria, Germany"))[0].body
+        assert "de-koblenz-anwar-r" in (await scene.ask(guest, "find torture in Syria, Germany"))[0].body
         assert "командна" in (await scene.ask(guest, "term command responsibility"))[0].body
         assert "guest" in (await scene.ask(guest, "me"))[0].body
         slot = (await scene.slots(scene.member, scene.mentor))[0]

@@ -28,7 +28,6 @@ def keys(session: Session, now: datetime) -> list[str]:
 async def test_a_digest_is_due_from_its_time_until_it_is_made(store: Store) -> None:
     def check(session: Session) -> None:
         assert on_mondays(session).show() == "Mon 09:00"
-        assert digests.next_at(session, "uj", FRIDAY) == MONDAY
         assert keys(session, MONDAY - timedelta(seconds=1)) == []
         assert digests.due(session, MONDAY) == [("uj", "digest:uj:2026-W48", MONDAY)]
         assert keys(session, MONDAY + timedelta(days=6)) == ["digest:uj:2026-W48"]
@@ -64,20 +63,6 @@ async def test_a_changed_day_makes_no_second_digest_in_the_same_week(store: Stor
         digests.schedule(session, network="uj", when="0 9 * * 4", zone="Europe/Kyiv", now=MONDAY)
         assert keys(session, MONDAY + timedelta(days=3)) == []
         assert keys(session, MONDAY + timedelta(days=10)) == ["digest:uj:2026-W49"]
-
-    await store.run(check)
-
-
-async def test_a_paused_network_is_owed_nothing_also_afterwards(store: Store) -> None:
-    def check(session: Session) -> None:
-        assert not digests.pause(session, network="uj")
-        on_mondays(session)
-        assert digests.pause(session, network="uj")
-        assert keys(session, MONDAY) == []
-        assert digests.next_at(session, "uj", MONDAY) is None
-        assert digests.resume(session, network="uj", now=MONDAY + timedelta(days=1))
-        assert keys(session, MONDAY + timedelta(days=2)) == []
-        assert keys(session, MONDAY + WEEK) == ["digest:uj:2026-W49"]
 
     await store.run(check)
 

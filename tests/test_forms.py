@@ -26,13 +26,12 @@ async def test_an_open_question_is_kept_with_everything_said_so_far(store: Store
             call="hours book topic=Дума",
             asked="slot",
             choices=["S-1", "S-2"],
-            wrong=2,
             now=now,
         )
 
     await store.run(keep)
     found = await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE))
-    assert found == forms.Open("hours book topic=Дума", "slot", ("S-1", "S-2"), 2, now)
+    assert found == forms.Open("hours book topic=Дума", "slot", ("S-1", "S-2"), now)
 
 
 async def test_there_is_one_open_question_for_each_room_and_the_newest_counts(
@@ -52,12 +51,12 @@ async def test_there_is_one_open_question_for_each_room_and_the_newest_counts(
 async def test_a_new_question_takes_the_place_of_the_old_one_altogether(
     store: Store, ann: Member, now: datetime
 ) -> None:
-    old = {"call": "hours book", "asked": "slot", "choices": ["S-1"], "wrong": 1, "now": now}
-    new = {"call": "me zone", "asked": "zone", "choices": [], "wrong": 0, "now": now + timedelta(seconds=1)}
+    old = {"call": "hours book", "asked": "slot", "choices": ["S-1"], "now": now}
+    new = {"call": "me zone", "asked": "zone", "choices": [], "now": now + timedelta(seconds=1)}
     for facts in (old, new):
         await store.run(lambda s, f=facts: forms.keep(s, member_id=ann.id, **HERE, **f))
     found = await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE))
-    assert found == forms.Open("me zone", "zone", (), 0, now + timedelta(seconds=1))
+    assert found == forms.Open("me zone", "zone", (), now + timedelta(seconds=1))
 
 
 async def test_a_form_that_was_stopped_is_gone(store: Store, ann: Member, now: datetime) -> None:

@@ -36,13 +36,6 @@ async def test_a_holder_that_slept_sees_by_the_epoch_that_another_came(store: St
     assert (first, second) == (1, 3)
 
 
-async def test_what_is_released_can_be_taken_at_once_but_only_its_holder_releases(store: Store, now: datetime) -> None:
-    await store.run(lambda s: leases.take(s, "clock", "ann", for_=MINUTE, now=now))
-    assert not await store.run(lambda s: leases.release(s, "clock", "bob", now))
-    assert await store.run(lambda s: leases.release(s, "clock", "ann", now))
-    assert await store.run(lambda s: leases.take(s, "clock", "bob", for_=MINUTE, now=now)) == 2
-
-
 async def test_of_many_that_ask_at_once_one_gets_it(open_store: Callable[[], Store], now: datetime) -> None:
     stores = [open_store() for _ in range(3)]
     asked = [

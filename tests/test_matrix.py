@@ -108,11 +108,11 @@ async def test_in_a_room_of_two_everything_is_meant_for_the_bot_and_private(bot:
 
 
 async def test_the_first_words_in_a_new_room_are_heard_though_the_bot_comes_in_later(bot: Bots, person: People) -> None:
-    hub, ann = await bot(start=False), await person()
+    hub, ann, bob = await bot(start=False), await person("ann"), await person("bob")
     await hub.start()
     await hub.stop()
-    room = await ann.room(hub.id, encrypted=False, direct=True)
-    await ann.say(room, "hello")
+    room = await ann.room(bob.id, hub.id, encrypted=False, direct=True)
+    await ann.say(room, "!hello")
     again = await bot(again=hub)
     assert await ann.hears(room, hub.id) == ["heard hello"]
     assert not again.dispatcher.heard[0].private
@@ -211,6 +211,31 @@ async def test_two_bots_in_one_room_never_answer_each_other(person: People, bot:
     assert ann.bodies(room, one.id) == ann.bodies(room, two.id) == ["heard ping"]
 
 
+async def test_among_several_bots_a_line_with_a_name_is_heard_only_by_the_named(person: People, bot: Bots) -> None:
+    one = await bot(network="uj")
+    two = await bot(network="climate", bots=frozenset({one.id}))
+    one = await bot(again=one, bots=frozenset({two.id}))
+    ann = await person()
+    room = await ann.room(one.id, two.id)
+    await ann.joined(room, one.id, two.id)
+    uj, climate = (each.removeprefix("@").partition(":")[0] for each in (one.id, two.id))
+    for line, *meant in (
+        (f"{climate}: help digest", two.id),
+        (f"{climate}: !help hours", two.id),
+        ("!help me", two.id),
+        (f"{uj} {climate}: !help roles", one.id, two.id),
+        (f"{two.id}, {uj}: help", two.id, one.id),
+        ("!end",),
+    ):
+        await ann.say(room, line, **{"m.mentions": {"user_ids": meant}})
+    await ann.hears(room, one.id, 3)
+    await ann.hears(room, two.id, 6)
+    both = [("help roles", True), ("help", True), ("end", False)]
+    assert [(heard.said, heard.named) for heard in one.dispatcher.heard] == both
+    alone = [("help digest", True), ("help hours", True), ("help me", True)]
+    assert [(heard.said, heard.named) for heard in two.dispatcher.heard] == [*alone, *both]
+
+
 async def test_plain_text_in_an_encrypted_room_is_not_heard(circle: Circles) -> None:
     hub, ann, _bob, room = await circle()
     body = json.dumps({"msgtype": "m.text", "body": "!as-ann-says-the-server"})
@@ -248,16 +273,45 @@ async def test_a_private_answer_goes_to_an_encrypted_room_made_for_it_and_the_qu
     assert again.met == []
 
 
-async def test_nothing_personal_is_said_in_an_unencrypted_room_of_two(bot: Bots, person: People) -> None:
+async def test_whoever_speaks_to_the_bot_alone_in_the_clear_is_led_to_an_encrypted_room(
+    bot: Bots, person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub, ann = await bot(), await person()
     room = await ann.room(hub.id, encrypted=False, direct=True)
     await ann.joined(room, hub.id)
-    await ann.say(room, "private matter")
+    kept: list[str] = []
+    receive = inbox.receive
+
+    def watched(session: Any, bot: str, events: Any, token: Any, at: Any) -> int:
+        kept.extend(heard for _key, _room, heard in events)
+        return receive(session, bot, events, token, at)
+
+    monkeypatch.setattr(inbox, "receive", watched)
+    event = await ann.say(room, "my client Ludmila")
+    await ann.say(room, "!private matter")
     await ann.until(lambda: len(ann.client.invited_rooms) == 1)
     (dm,) = ann.client.invited_rooms
     await ann.enter(dm)
-    assert await ann.hears(dm, hub.id) == ["heard private matter"]
-    assert ann.bodies(room, hub.id) == []
+    assert await ann.hears(dm, hub.id) == ["Hello. !help shows what I can do for you."]
+    (only,) = await ann.hears(room, hub.id)
+    assert only == "Please talk with me in an encrypted chat; I opened one for you."
+    assert ann.heard(room, hub.id)[0]["m.relates_to"]["m.in_reply_to"] == {"event_id": event}
+    await ann.say(room, "hello?")
+    await until(lambda: len(kept) == 3)
+    assert "Ludmila" not in str(kept)
+    assert "private" not in str(kept)
+    # Nothing that was put for this room earlier is said there either.
+    with pytest.raises(Undelivered) as undelivered:
+        await hub.bot.deliver(Parcel(key="k", tx_id="clear", place=room), Reply(plain("a secret")), voice())
+    assert undelivered.value.permanent
+    # After an hour it is said once more; in the encrypted room everything goes its way.
+    hub.bot._led_away[room] -= timedelta(hours=1)
+    await ann.say(room, "hello again")
+    assert await ann.hears(room, hub.id, 2) == [only, only]
+    await ann.say(dm, "help")
+    assert (await ann.hears(dm, hub.id, 3))[-1] == "heard help"
+    assert hub.said == ["help"]
+    assert await hub.store.run(lambda session: inbox.pending(session, hub.bot.name)) == []
 
 
 async def test_nothing_personal_is_said_where_a_third_person_came_in(bot: Bots, person: People) -> None:
@@ -273,6 +327,44 @@ async def test_nothing_personal_is_said_where_a_third_person_came_in(bot: Bots, 
     await hub.bot.deliver(parcel, Reply(plain("a secret")), voice())
     await ann.until(lambda: ann.client.invited_rooms)
     assert encrypted_by(await ann.raw(room), hub.id) == [True]  # the first answer alone
+
+
+async def test_whoever_comes_in_while_keys_are_shared_reads_nothing_and_the_next_try_finds_another_room(
+    bot: Bots, person: People
+) -> None:
+    hub, ann, eve = await bot(), await person("ann"), await person("eve")
+    parcel = Parcel(key="k", tx_id="t1", address=ann.id)
+    await hub.bot.deliver(parcel, Reply(plain("hello")), voice())
+    await ann.until(lambda: ann.client.invited_rooms)
+    (dm,) = ann.client.invited_rooms
+    await ann.enter(dm)
+    await ann.hears(dm, hub.id)
+    share = hub.bot._trust.share
+
+    async def slowly(room: Any) -> None:
+        if room.room_id == dm:
+            await ann.client.room_invite(dm, eve.id)  # to be invited is enough: clients share keys with invited people
+            await until(lambda: eve.id in hub.client.rooms[dm].users)
+        await share(room)
+
+    hub.bot._trust.share = slowly  # type: ignore[method-assign]
+    secret = Parcel(key="l", tx_id="t2", address=ann.id, dm=dm)
+    with pytest.raises(Undelivered) as undelivered:
+        await hub.bot.deliver(secret, Reply(plain("a secret")), voice())
+    assert not undelivered.value.permanent
+    assert encrypted_by(await ann.raw(dm), hub.id) == [True]
+    await hub.bot.deliver(secret, Reply(plain("a secret")), voice())
+    await ann.until(lambda: ann.client.invited_rooms.keys() - {dm})
+    (other,) = ann.client.invited_rooms.keys() - {dm}
+    await ann.enter(other)
+    assert await ann.hears(other, hub.id) == ["a secret"]
+    assert encrypted_by(await ann.raw(dm), hub.id) == [True]
+    # Only when the person leaves the room that was made for them, they get no other.
+    await ann.client.room_leave(other)
+    await until(lambda: ann.id not in hub.client.rooms[other].users)
+    with pytest.raises(Undelivered) as undelivered:
+        await hub.bot.deliver(Parcel(key="m", tx_id="t3", address=ann.id), Reply(plain("hello?")), voice())
+    assert undelivered.value.permanent
 
 
 async def test_a_person_who_declined_is_not_invited_again_and_again(bot: Bots, person: People) -> None:
@@ -299,7 +391,9 @@ async def test_a_parcel_is_delivered_once_however_often_it_is_tried(circle: Circ
     await asyncio.sleep(0.5)
     (content,) = ann.heard(room, hub.id)
     assert content["m.mentions"] == {"user_ids": [ann.id]}
-    assert f'<a href="https://matrix.to/#/{quote(ann.id)}">' in content["formatted_body"]
+    name = hub.client.rooms[room].user_name(ann.id)
+    pill = f'<a href="https://matrix.to/#/{quote(ann.id)}">{name}</a>'
+    assert content["formatted_body"] == f"<p>{pill}: hello</p>"
     assert content["body"].endswith(": hello")
 
 
@@ -394,17 +488,17 @@ async def test_the_first_start_ever_does_not_run_old_commands(bot: Bots, circle:
     hub, ann, _bob, room = await circle(encrypted=False)
     await ann.say(room, "!one")
     await ann.hears(room, hub.id)
-    await hub.store.run(lambda session: session.exec(_delete_everything()))
+    await hub.store.run(lambda session: session.exec(_delete("sync_point")))
     again = await bot(again=hub)
     await ann.say(room, "!two")
     await ann.hears(room, hub.id, 2)
     assert again.said == ["two"]
 
 
-def _delete_everything() -> Any:
+def _delete(table: str) -> Any:
     from sqlmodel import text
 
-    return text("DELETE FROM sync_point")
+    return text(f"DELETE FROM {table}")
 
 
 async def test_what_was_said_while_the_bot_was_down_is_answered_once_and_nothing_twice(
@@ -446,6 +540,58 @@ async def test_what_was_heard_but_not_answered_is_answered_after_a_restart(circl
     await until(lambda: hub.bot._lanes)
     await bot(again=hub)
     assert await ann.hears(room, hub.id) == ["heard one"]
+
+
+async def test_what_failed_is_tried_again_until_it_is_answered_once(
+    circle: Circles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bots.matrix import client
+
+    monkeypatch.setattr(client, "_SOON", timedelta(seconds=1))
+    hub, ann, _bob, room = await circle()
+    failures = [RuntimeError("a defect"), RuntimeError("a defect")]
+    answer = hub.dispatcher.answer
+
+    async def at_first_not(heard: Any) -> object:
+        if heard.said in {"one", "three"} and failures:
+            raise failures.pop()
+        return await answer(heard)
+
+    monkeypatch.setattr(hub.dispatcher, "answer", at_first_not)
+    await ann.say(room, "!one")
+    await ann.say(room, "!two")
+    third = await ann.say(room, "!three")
+    await until(lambda: third in hub.bot._failed)
+    await ann.client.room_redact(room, third)  # taken back while it waits: it does not run any more
+    assert await ann.hears(room, hub.id, 2) == ["heard two", "heard one"]
+    await until(lambda: not hub.bot._failed)
+    await asyncio.sleep(0.3)
+    assert hub.said == ["two", "one"]
+    assert await hub.store.run(lambda session: inbox.pending(session, hub.bot.name)) == []
+
+
+async def test_what_could_not_be_answered_for_an_hour_is_not_run_and_its_author_is_told(
+    circle: Circles, bot: Bots
+) -> None:
+    hub, ann, _bob, room = await circle(slow=60)
+    event = await ann.say(room, "!one")
+    await until(lambda: hub.bot._lanes)
+    await hub.stop()
+    ((key, heard),) = await hub.store.run(lambda session: inbox.pending(session, hub.bot.name))
+    data = {**json.loads(heard), "at": (now() - timedelta(hours=2)).isoformat()}
+
+    def wait_for_long(session: Any) -> None:
+        session.exec(_delete("inbox"))
+        inbox.receive(session, hub.bot.name, [(key, room, json.dumps(data))], None, now())
+
+    await hub.store.run(wait_for_long)
+    again = await bot(again=hub)
+    assert await ann.hears(room, hub.id) == ["I could not answer this in time; please send it again."]
+    assert ann.heard(room, hub.id)[0]["m.relates_to"] == {"m.in_reply_to": {"event_id": event}}
+    await ann.say(room, "!two")
+    await ann.hears(room, hub.id, 2)
+    assert again.said == ["two"]
+    assert await hub.store.run(lambda session: inbox.pending(session, hub.bot.name)) == []
 
 
 async def test_a_wiped_folder_means_a_new_device_with_the_same_identity(circle: Circles, bot: Bots) -> None:
@@ -680,7 +826,7 @@ async def test_invitations_are_accepted_where_the_bot_has_work(bot: Bots, person
     await ann.joined(circle, hub.id)
     await ann.joined(alone, hub.id)
     await ann.until(lambda: hub.id not in ann.client.rooms[public_log].users)
-    assert set(hub.client.rooms) == {circle, alone}
+    await until(lambda: set(hub.client.rooms) == {circle, alone})
 
 
 async def test_a_configured_room_is_entered_by_its_alias(bot: Bots, person: People) -> None:

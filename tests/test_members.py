@@ -60,8 +60,9 @@ async def test_two_accounts_can_belong_to_one_person_but_not_one_account_to_two(
     await store.run(lambda s: members.add_account(s, ann, platform="discord", address="77", now=later) and None)
 
     assert await store.run(lambda s: meet(s, "77", "discord")) == ann
-    accounts = await store.run(lambda s: members.accounts_of(s, ann.id))
-    assert [(a.platform, a.address.text) for a in accounts] == [("discord", "77"), ("matrix", "@ann:x")]
+    found = await store.run(lambda s: members.account(s, platform="discord", address="77"))
+    assert found is not None
+    assert (found.member_id, found.address.text) == (ann.id, "77")
     with pytest.raises(Conflict) as conflict:
         await store.run(lambda s: members.add_account(s, bob, platform="discord", address="77", now=now))
     assert conflict.value.constraint == "uq_account_platform_fingerprint"
@@ -189,17 +190,6 @@ class TestRoles:
         with pytest.raises(Refused, match="last one"):
             await store.run(lambda s: members.revoke(s, **leave))
 
-    async def test_holders_are_listed_by_handle_in_their_network(
-        self, store: Store, people: dict[str, Member], now: datetime
-    ) -> None:
-        for person in people.values():
-            facts = {"actor": None, "member": person, "network": "uj", "role": Role.MENTOR}
-            await store.run(lambda s, f=facts: members.grant(s, **f, now=now))
-        found = await store.run(lambda s: members.holders(s, "uj", Role.MENTOR))
-        assert [m.handle for m in found] == sorted(m.handle for m in people.values())
-        assert await store.run(lambda s: members.holders(s, "climate", Role.MENTOR)) == []
-        assert await store.run(lambda s: members.holders(s, "climate", Role.ADMIN)) == [people["admin"]]
-
 
 async def test_what_a_person_sets_stays_set(store: Store, meet: Meet, now: datetime) -> None:
     def change(session: Session) -> UUID:
@@ -229,6 +219,15 @@ async def test_a_zone_that_does_not_exist_is_refused(store: Store, meet: Meet, z
         await store.run(lambda s: members.set_zone(s, meet(s, "@ann:x"), zone))
 
 
+async def test_a_zones_former_name_is_kept_as_the_present_one(store: Store, meet: Meet) -> None:
+    def change(session: Session) -> str:
+        ann = meet(session, "@ann:x")
+        members.set_zone(session, ann, "Europe/Kiev")
+        return ann.zone
+
+    assert await store.run(change) == "Europe/Kyiv"
+
+
 @pytest.mark.parametrize("quiet", [(60, None), (None, 60), (60, 60), (-1, 60), (60, 1440)])
 async def test_quiet_hours_that_make_no_sense_are_refused(
     store: Store, meet: Meet, quiet: tuple[int | None, int | None]
@@ -252,7 +251,8 @@ async def test_a_person_is_reached_where_a_room_is_and_else_on_matrix_first(
 
     def settle(room: str) -> Callable[[Session], None]:
         def set_dm(session: Session) -> None:
-            account = next(a for a in members.accounts_of(session, ann.id) if a.platform == "discord")
+            account = members.account(session, platform="discord", address="77")
+            assert account
             members.set_dm(session, account, "discord:uj", room)
 
         return set_dm

@@ -31,7 +31,9 @@ def arrive(name: str, now: datetime) -> Callable[[Session], Member]:
             rng=Random(name),
             now=now,
         )
-        members.set_dm(session, members.accounts_of(session, person.id)[0], "matrix:uj", f"!{name}")
+        account = members.account(session, platform="matrix", address=f"@{name}:x")
+        assert account
+        members.set_dm(session, account, "matrix:uj", f"!{name}")
         members.grant(session, actor=None, member=person, network="uj", role=Role.MENTOR, now=now)
         forms.keep(
             session,
@@ -244,6 +246,27 @@ async def test_an_old_backup_of_the_keys_brings_no_erased_person_back(
     assert rows["account"][0]["address"] is None
     assert await older.run(lambda s: inbox.pending(s, "matrix:uj")) == [("$1", "waiting")]
     await older.close()
+
+
+async def test_after_a_restore_the_erased_are_erased_and_what_may_have_been_sent_is_looked_for(
+    sqlite_store: Store, tmp_path: Path, now: datetime
+) -> None:
+    ann = await sqlite_store.run(arrive("ann", now))
+    await sqlite_store.run(arrive("bob", now))
+    _back_up(tmp_path / "hub.db", tmp_path / "backup.db")
+    await sqlite_store.run(lambda s: privacy.erase(s, ann.id, now))
+    await sqlite_store.close()
+    _restore(tmp_path / "backup.db", tmp_path / "hub.db")
+
+    restored, later = _open(tmp_path), now + timedelta(hours=1)
+    told = await restored.run(lambda s: privacy.restored(s, later))
+    assert ([report.rows["member"] for report in told.erased], told.unsure) == ([1], 1)
+    assert (await restored.run(lambda s: privacy.restored(s, later))).erased == []
+    (message,) = await restored.run(
+        lambda s: outbox.claim(s, sender="matrix:uj", owner="c", lease=timedelta(minutes=1), limit=9, now=later)
+    )
+    assert (message.payload, message.first_try_at) == ("words for bob", now), "since then it may have been sent"
+    await restored.close()
 
 
 async def test_the_sweep_deletes_what_was_kept_long_enough_and_nothing_else(

@@ -155,6 +155,21 @@ def test_other_schedules_are_refused_in_one_sentence(typed: str) -> None:
         Schedule.read(typed)
 
 
+def test_a_former_name_of_a_zone_is_read_as_the_present_one() -> None:
+    former = {"Europe/Kiev": "Europe/Kyiv", "Europe/Uzhgorod": "Europe/Kyiv", "Asia/Ashkhabad": "Asia/Ashgabat"}
+    assert {name: zone_of(name).key for name in former} == former
+    for name in ("UTC", "EET", "Europe/Amsterdam", "Asia/Almaty"):
+        assert zone_of(name).key == name, "this is no former name"
+
+
+def test_every_name_of_a_zone_is_read_as_one_that_shows_the_same_time() -> None:
+    for name in ZONES:
+        for at in (datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 7, 1, 12, tzinfo=UTC)):
+            there = at.astimezone(zone_of(name))
+            assert there.utcoffset() == at.astimezone(ZoneInfo(name)).utcoffset(), name
+            assert zone_of(zone_of(name).key) == zone_of(name)
+
+
 def test_a_zone_that_does_not_exist_is_refused() -> None:
     assert zone_of("Europe/Kyiv") == KYIV
     for name in ("Europe/Nowhere", "../../etc/passwd", "", "\0"):

@@ -127,6 +127,8 @@ def test_plural_forms_and_other_languages_come_from_the_voice() -> None:
 ME = "@uj-bot:hs"
 ROOM = Ear(ME, "!", alone=False, names=("UJ bot", ME, "uj-bot"), ours=lambda event: event == "$ours")
 ALONE = Ear(ME, "!", alone=True)
+OTHER = "@hub-climate:hs"
+AMONG_BOTS = Ear(ME, "!", alone=False, names=("UJ bot", ME, "uj-bot"), others={OTHER: (OTHER, "hub-climate")})
 
 
 def said(body: str, **more: object) -> dict[str, object]:
@@ -178,19 +180,43 @@ def test_other_numbers_and_words_are_conversation(body: str) -> None:
     ],
 )
 def test_a_mention_is_a_command_without_the_name(body: str) -> None:
-    assert ROOM.hears(said(body, **{"m.mentions": {"user_ids": [ME]}})) == Line("help", direct=True)
+    assert ROOM.hears(said(body, **{"m.mentions": {"user_ids": [ME]}})) == Line("help", direct=True, named=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "mentions", "line"),
+    [
+        ("hub-climate: help digest", [OTHER], None),
+        ("!help digest", [OTHER], None),
+        ("5", [OTHER], None),
+        ("UJ bot, hub-climate: help digest", [ME, OTHER], "help digest"),
+        ("@hub-climate:hs @uj-bot: !help digest", [OTHER, ME], "help digest"),
+        ("help digest @hub-climate @uj-bot", [OTHER, ME], "help digest"),
+        ("UJ bot: tell hub-climate", [ME], "tell hub-climate"),
+        ("UJ bot: help @ann", [ME, "@ann:hs"], "help @ann"),
+        ("!help digest", [ME], "help digest"),
+        ("UJ bot: hub-climate", [ME, OTHER], None),
+    ],
+)
+def test_among_several_bots_those_that_are_mentioned_hear_the_words_without_the_names(
+    body: str, mentions: list[str], line: str | None
+) -> None:
+    heard = AMONG_BOTS.hears(said(body, **{"m.mentions": {"user_ids": mentions}}))
+    assert heard == (Line(line, direct=True, named=True) if line else None)
 
 
 def test_a_name_without_a_mention_is_conversation() -> None:
     assert ROOM.hears(said("UJ bot: help")) is None
     assert ROOM.hears(said("UJ bot", **{"m.mentions": {"user_ids": [ME]}})) is None
-    assert ROOM.hears(said("UJ bots: help", **{"m.mentions": {"user_ids": [ME]}})) == Line("UJ bots: help", direct=True)
+    assert ROOM.hears(said("UJ bots: help", **{"m.mentions": {"user_ids": [ME]}})) == Line(
+        "UJ bots: help", direct=True, named=True
+    )
 
 
 def test_a_reply_to_the_bot_with_its_automatic_mention_is_an_answer() -> None:
     relation = {"m.in_reply_to": {"event_id": "$ours"}}
     content = said("tomorrow", **{"m.relates_to": relation, "m.mentions": {"user_ids": [ME]}})
-    assert ROOM.hears(content) == Line("tomorrow", direct=False)
+    assert ROOM.hears(content) == Line("tomorrow", direct=False, named=True)
     assert ROOM.hears(said("tomorrow", **{"m.relates_to": {"m.in_reply_to": {"event_id": "$other"}}})) is None
 
 
@@ -216,7 +242,7 @@ def test_a_command_that_a_client_built_must_name_us() -> None:
         "arguments": {"slot": "S-1", "n": 2, "sure": True, "no": None, "who": {"id": "@a:b"}},
     }
     mine = said("/hours book", **{COMMAND: built, "m.mentions": {"user_ids": [ME]}})
-    assert ROOM.hears(mine) == Line("hours book slot=S-1 n=2 sure=yes who=@a:b", direct=True)
+    assert ROOM.hears(mine) == Line("hours book slot=S-1 n=2 sure=yes who=@a:b", direct=True, named=True)
     assert ROOM.hears(said("hours book", **{COMMAND: built, "m.mentions": {"user_ids": ["@other:hs"]}})) is None
 
 

@@ -52,6 +52,7 @@ def test_the_environment_wins_over_the_file(settings, monkeypatch):
     [
         ('[hub]\nlanguge = "en"\n', "hub.languge"),
         ("[hub]\npace_burst = 0\n", "hub.pace_burst"),
+        ('[hub]\nclock_shift = "zzz"\n', "hub.clock_shift: this is no length of time"),
         ('[hub]\nlog_level = "loud"\n', "hub.log_level"),
         ('[networks.climate]\nname = "C"\nzone = "Europe/Kiyv"\n', "networks.climate.zone"),
         ('[networks.climate]\nlanguage = "en"\n', "networks.climate.name"),

@@ -120,7 +120,6 @@ def test_what_we_suggest_to_type_can_be_read(language: str) -> None:
         "a moment": lambda typed: read_moment(typed, now=NOW, zone=KYIV),
         "the time of day": lambda typed: read_moment(typed, now=NOW, zone=KYIV),
         "a day I": lambda typed: read_days(typed, now=NOW, zone=KYIV),
-        "a single day": lambda typed: read_days(typed, now=NOW, zone=KYIV),
         "a time window": lambda typed: read_window(typed, now=NOW, zone=KYIV),
         "a length": read_length,
         "a span of hours": read_quiet,

@@ -14,7 +14,6 @@ from commands.core.when import (
     Moment,
     QuietSpan,
     WeeklyWindow,
-    read_day,
     read_days,
     read_length,
     read_moment,
@@ -184,12 +183,6 @@ def test_a_range_of_days_ends_when_its_last_day_is_over() -> None:
 def test_other_days_are_unreadable(typed: str) -> None:
     with pytest.raises(Unreadable):
         read_days(typed, now=NOW, zone=KYIV)
-
-
-def test_a_single_day_is_not_a_range() -> None:
-    assert read_day("2 Jan", now=NOW, zone=KYIV) == date(2027, 1, 2)
-    with pytest.raises(Unreadable, match="single day"):
-        read_day("2-3 Jan", now=NOW, zone=KYIV)
 
 
 @pytest.mark.parametrize(

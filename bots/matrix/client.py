@@ -9,7 +9,6 @@ A crash anywhere leads to the same reading, the same answer, the same event.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import math
@@ -21,7 +20,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from nio import AsyncClient, Event, MegolmEvent, SyncResponse
+from nio import AsyncClient, Event, MatrixRoom, MegolmEvent, SyncResponse
 
 from bots.bot import Answers, Parcel, Undelivered
 from bots.matrix import hearing, verification
@@ -36,9 +35,10 @@ from bots.matrix.timeline import encrypted, said_at, since_we_came, taken_back
 from bots.matrix.trust import NotReady, Tell, Trust
 from bots.matrix.wire import Away, Refusal, Wire, path
 from commands.core.dispatch import Heard
+from commands.core.line import Call
 from commands.core.reply import Picture, Reply
-from commands.core.text import Voice, _
-from storage import inbox, places
+from commands.core.text import Text, Voice, _
+from storage import inbox, outbox, places
 from storage.store import Busy, Session, Store
 
 __all__ = ["MatrixAccount", "MatrixBot", "SignedOut"]
@@ -53,6 +53,10 @@ _TOKEN_MAY_LAG: Final = 5.0
 _HEAD_START: Final = 0.05
 _ASK_AGAIN_AFTER: Final = 10.0
 _LOCKED_FOR: Final = timedelta(days=1)
+_SOON: Final = timedelta(minutes=1)
+_AT_LEAST_EVERY: Final = timedelta(minutes=10)
+_IN_TIME: Final = timedelta(hours=1)
+_LED_AGAIN_AFTER: Final = timedelta(hours=1)
 _PRESSES: Final = 1000
 
 
@@ -112,11 +116,13 @@ class MatrixBot:
         self._ready = asyncio.Event()
         self._lanes: defaultdict[str, deque[Row]] = defaultdict(deque)
         self._locked: dict[str, Row] = {}
+        self._failed: set[str] = set()
         self._taken_back: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._tending: asyncio.Task[None] | None = None
         self._presses: OrderedDict[str, str] = OrderedDict()
         self._asked_again: dict[tuple[str, str], datetime] = {}
+        self._led_away: dict[str, datetime] = {}
         self._token_kept_at = -math.inf
         self._untended = False
         self._said_something = asyncio.Event()
@@ -252,10 +258,13 @@ class MatrixBot:
         A token alone may lag some seconds: reading a little again costs nothing, and a busy room's chatter no disk.
         """
         loop = asyncio.get_running_loop()
-        gone &= {*self._locked, *(row.key for row in rows), *(row.key for lane in self._lanes.values() for row in lane)}
+        in_lanes = (row.key for lane in self._lanes.values() for row in lane)
+        gone &= {*self._locked, *self._failed, *(row.key for row in rows), *in_lanes}
         if not rows and not gone and loop.time() < self._token_kept_at + _TOKEN_MAY_LAG:
             return
         self._taken_back |= gone
+        for row in rows:
+            row.data["at"] = self._clock().isoformat()
 
         def keep(session: Session) -> None:
             now = self._clock()
@@ -295,25 +304,52 @@ class MatrixBot:
         """Have a room's rows answered, one after the other."""
         lane = self._lanes[room_id]
         while lane:
-            for pause in (0.5, 2.0, 5.0):
-                try:
-                    await self._answer(lane[0])
-                except Busy:
-                    await asyncio.sleep(pause)
-                except Exception as error:  # the room's next commands must not wait behind a defect
-                    what = type(error).__name__
-                    log.error("a command waits for the next start", bot=self.name, error=what, exc_info=error)  # noqa: TRY400
-                    break
-                else:
-                    break
-            else:
-                log.error("a command waits for the next start: the database was busy", bot=self.name)
+            row = lane[0]
+            if not await self._was_answered(row):
+                self._failed.add(row.key)
+                self._beside(self._try_later(row))
             lane.popleft()
         del self._lanes[room_id]
+
+    async def _was_answered(self, row: Row) -> bool:
+        """Have a row answered; False if that failed: the room's next commands must not wait behind it."""
+        for pause in (0.5, 2.0, 5.0):
+            try:
+                await self._answer(row)
+            except Busy:
+                await asyncio.sleep(pause)
+            except Undelivered as undelivered:
+                log.info("a command is tried again later", bot=self.name, why=str(undelivered))
+                return False
+            except Exception as error:  # whatever it is, the row stays in the inbox
+                what = type(error).__name__
+                log.error("a command is tried again later", bot=self.name, error=what, exc_info=error)  # noqa: TRY400
+                return False
+            else:
+                return True
+        log.error("a command is tried again later: the database was busy", bot=self.name)
+        return False
+
+    async def _try_later(self, row: Row) -> None:
+        """Try a row again after as long as it has waited already: the pauses grow by themselves, within bounds."""
+        await asyncio.sleep(min(max(self._waited(row), _SOON), _AT_LEAST_EVERY).total_seconds())
+        self._failed.discard(row.key)
+        self._begin(row)
+
+    def _waited(self, row: Row) -> timedelta:
+        """Return for how long a row has been kept."""
+        now = self._clock()
+        return now - datetime.fromisoformat(row.data.get("at", now.isoformat()))
 
     async def _answer(self, row: Row) -> None:
         if row.key in self._taken_back:
             self._taken_back.discard(row.key)
+            return
+        if "exposed" in row.data:
+            await self._lead_away(row)
+            return
+        if self._waited(row) > _IN_TIME:
+            await self._answer_late(row)
             return
         if "pressed" in row.data:
             heard = await self._pressed(row)
@@ -345,8 +381,55 @@ class MatrixBot:
         self._presses[row.key] = event
         if len(self._presses) > _PRESSES:
             self._presses.popitem(last=False)
-        said = Line(line, direct=True)
+        said = Line(line, direct=True, named=True)  # a press under our message means nobody else
         return self._reader.heard(room, row.data["by"], said, key=row.key, thread=hearing.thread(content))
+
+    async def _lead_away(self, row: Row) -> None:
+        """Lead somebody who speaks to us in the clear to an encrypted chat: the only thing that we say there."""
+        await self._ready.wait()
+        room, now = self._client.rooms.get(row.room), self._clock()
+        before = self._led_away.get(row.room, now - _LED_AGAIN_AFTER)
+        if room is not None and self._rooms.is_exposed(room) and now - before >= _LED_AGAIN_AFTER:
+            hello = _("Hello. {help} shows what I can do for you.", help=Call("help"))
+            come = _("Please talk with me in an encrypted chat; I opened one for you.")
+            key = f"hello:{row.key}"
+            parcel = Parcel(key=key, tx_id=outbox.tx_id(key), address=row.data["exposed"])
+            try:
+                await self.deliver(parcel, Reply(hello), self._voice)
+                await self._say(room, come, f"come:{row.key}", reply_to=row.key)
+            except Undelivered as undelivered:
+                if not undelivered.permanent:
+                    raise
+                log.info("somebody could not be led to an encrypted chat", bot=self.name, why=str(undelivered))
+            self._led_away[row.room] = now
+        await self._dismiss(row.key)
+
+    async def _answer_late(self, row: Row) -> None:
+        """Ask to say again what waited for too long: by now people have helped themselves, or do not expect it."""
+        await self._ready.wait()
+        room = self._client.rooms.get(row.room)
+        waiting = dict(await self._store.run(partial(inbox.pending, bot=self.name)))
+        # It may be answered after all: the last thing that failed was perhaps only to hear that it is.
+        if room is not None and not self._rooms.is_exposed(room) and row.key in waiting:
+            sorry = _("I could not answer this in time; please send it again.")
+            event, _number = row.data.get("pressed", (row.key, 0))
+            try:
+                await self._say(room, sorry, f"late:{row.key}", reply_to=event)
+            except Undelivered as undelivered:
+                if not undelivered.permanent:
+                    raise
+                log.warning("a command was not answered, and nobody could be told", bot=self.name, why=str(undelivered))
+        await self._dismiss(row.key)
+
+    async def _say(self, room: MatrixRoom, sentence: Text, key: str, *, reply_to: str) -> None:
+        """Say something by ourselves, in reply to something; once for each key.
+
+        Raises:
+            Undelivered: it was not said.
+        """
+        async with self._speaker.turn(room.room_id):
+            parts = render(Reply(sentence), self._voice)
+            await self._speaker.say(room, parts, outbox.tx_id(key), Address(reply_to=reply_to))
 
     async def _dismiss(self, key: str) -> None:
         """Mark a row as done that turned out to be nothing for us."""
@@ -388,6 +471,7 @@ class MatrixBot:
         if now_heard is None:
             await self._dismiss(row.key)
         else:
+            now_heard.data["at"] = row.data.get("at", self._clock().isoformat())
             self._begin(now_heard)
 
     def _beside_still_locked(self, row: Row) -> None:
@@ -398,7 +482,7 @@ class MatrixBot:
         """Ask a person to say it again: we waited, and the key did not come."""
         room, event = self._client.rooms.get(row.room), row.data["locked"]
         who, now = str(event.get("sender")), self._clock()
-        if room is None or now - said_at(event) > _LOCKED_FOR:
+        if room is None or self._rooms.is_exposed(room) or now - said_at(event) > _LOCKED_FOR:
             return
         meant_for_us = self._rooms.companion(room) is not None or any(
             self._reader.ours.of(each) for each in hearing.related(event.get("content") or {})
@@ -408,13 +492,9 @@ class MatrixBot:
         if before is not None and now - before < (timedelta(minutes=5) if meant_for_us else timedelta(days=1)):
             return
         self._asked_again[row.room, who] = now
-        sorry = Reply(
-            _("I could not read this: the key to it has not reached me. If it was for me, please send it again.")
-        )
-        tx_id = hashlib.blake2b(f"resend:{row.key}".encode(), digest_size=12).hexdigest()
+        sorry = _("I could not read this: the key to it has not reached me. If it was for me, please send it again.")
         with suppress(Undelivered):
-            async with self._speaker.turn(row.room):
-                await self._speaker.say(room, render(sorry, self._voice), tx_id, Address(reply_to=row.key))
+            await self._say(room, sorry, f"resend:{row.key}", reply_to=row.key)
 
     # -- delivering -----------------------------------------------------------------------------------------------
 
@@ -435,6 +515,8 @@ class MatrixBot:
                 raise Undelivered("a parcel needs a place or a person", permanent=True)
         except (Refusal, Away, NotReady) as error:
             raise undelivered(error) from error
+        if parcel.place is not None and self._rooms.is_exposed(room):
+            raise Undelivered("nobody is answered in the clear", permanent=True)
         late = parcel.first_try_at is not None and self._clock() - parcel.first_try_at > REMEMBERED
         to = Address(
             # One answers a press by answering the message that was pressed: a reaction has no place in a room's talk.
@@ -443,11 +525,15 @@ class MatrixBot:
             mention=parcel.address if parcel.mention else None,
         )
         parts = await _rendered(reply, voice)
+
+        def may() -> bool:
+            return parcel.place is not None or self._rooms.is_private(room, parcel.address)
+
         async with self._speaker.turn(room.room_id):
-            if parcel.place is None and not self._rooms.is_private(room, parcel.address):
+            if not may():
                 raise Undelivered("somebody came into the room")
             since = parcel.first_try_at if late else None
-            event = await self._speaker.say(room, parts, parcel.tx_id, to, since=since)
+            event = await self._speaker.say(room, parts, parcel.tx_id, to, since=since, may=may)
         self._said_something.set()
         self._reader.ours.note(event, ours=True)
         if parcel.thread is not None:
@@ -461,9 +547,8 @@ class MatrixBot:
         room = self._client.rooms.get(room_id)
         if room is None:
             return
-        tx_id = hashlib.blake2b(f"mark:{event}".encode(), digest_size=12).hexdigest()
         with suppress(Refusal, Away):
-            await self._speaker.react(room, event, ANSWERED_IN_PRIVATE, tx_id)
+            await self._speaker.react(room, event, ANSWERED_IN_PRIVATE, outbox.tx_id(f"mark:{event}"))
 
     # -- what the rooms tell --------------------------------------------------------------------------------------
 

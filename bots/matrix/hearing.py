@@ -8,7 +8,7 @@ question, and anything said to it alone. Everything else is forgotten where it w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -23,10 +23,11 @@ _NAME_END: Final = " \t\u00a0\u202f\n:,;"
 
 
 class Line(NamedTuple):
-    """What was said to the bot: the words, and whether they are certainly meant as a command."""
+    """What was said to the bot: the words; whether they are certainly a command, and for this bot and no other."""
 
     words: str
     direct: bool
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Ear:
         prefix: the word or sign before a command; the same after "/" is understood too.
         alone: whether nobody but one person and the bot is in the room.
         ours: tells whether an event is the bot's own, or a thread hangs on it in which the bot speaks.
+        others: our other bots in the room, by user id, and what people call them.
     """
 
     me: str
@@ -46,26 +48,31 @@ class Ear:
     alone: bool
     names: tuple[str, ...] = ()
     ours: Callable[[str], bool] = field(default=lambda _event: False)
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def hears(self, content: Mapping[str, Any]) -> Line | None:
         """Return what this message says to the bot, without prefix and name; None if it is not for the bot."""
         if not is_speech(content):
             return None
+        mentions = mentioned(content)
+        named, others = self.me in mentions, mentions & self.others.keys()
+        if others and not named:
+            return None
         built = _built_by_client(content, self.me)
         if built is not None:
-            return Line(built, direct=True)
+            return Line(built, direct=True, named=True)
         words = _own_words(content)
         command = self._without_prefix(words)
         if command is not None:
-            return Line(command, direct=True)
-        if self.me in mentioned(content):
-            words = self._without_name(words)
+            return Line(command, direct=True, named=named)
+        if named:
+            words = _without_names(words, {*self.names, *(name for bot in others for name in self.others[bot])})
             command = self._without_prefix(words)
             if command is not None:
-                return Line(command, direct=True)
+                return Line(command, direct=True, named=True)
             # Clients mention whom one replies to by themselves: an answer to our question is no command for that.
             answers = any(self.ours(event) for event in related(content))
-            return Line(words, direct=not answers) if words else None
+            return Line(words, direct=not answers, named=True) if words else None
         if words and (self.alone or _ANSWER.fullmatch(words) or any(self.ours(event) for event in related(content))):
             return Line(words, direct=False)
         return None
@@ -79,17 +86,30 @@ class Ear:
                 return rest
         return None
 
-    def _without_name(self, words: str) -> str:
-        """Take the bot's name from the front or the end, with the colon that clients put behind it."""
-        for name in sorted(filter(None, self.names), key=len, reverse=True):
-            for called in ("@" + name, name):
-                if words.casefold().startswith(called.casefold()):
-                    rest = words[len(called) :]
-                    if not rest or rest[0] in _NAME_END:
-                        return rest.strip(_NAME_END)
-                elif words.casefold().endswith(called.casefold()):
-                    return words[: -len(called)].strip(_NAME_END)
-        return words
+
+def _without_names(words: str, names: Iterable[str]) -> str:
+    """Take the names of mentioned bots from the front, else from the end, with the colon that clients put there."""
+    called = [sign + name for name in sorted(filter(None, names), key=len, reverse=True) for sign in ("@", "")]
+    for without in (_without_first, _without_last):
+        left = words
+        while (rest := without(left, called)) is not None:
+            left = rest
+        if left != words:
+            return left
+    return words
+
+
+def _without_first(words: str, called: Iterable[str]) -> str | None:
+    for name in called:
+        rest = words[len(name) :]
+        if words.casefold().startswith(name.casefold()) and (not rest or rest[0] in _NAME_END):
+            return rest.strip(_NAME_END)
+    return None
+
+
+def _without_last(words: str, called: Iterable[str]) -> str | None:
+    name = next((name for name in called if words.casefold().endswith(name.casefold())), None)
+    return words[: -len(name)].strip(_NAME_END) if name is not None else None
 
 
 def is_speech(content: Mapping[str, Any]) -> bool:

@@ -44,8 +44,9 @@ _MOST_PAGES: Final = 200
 class Row(NamedTuple):
     """One thing that concerns the bot, as the inbox keeps it.
 
-    `data` holds the `room`, and one of: `said`, a Heard; `pressed`, an event and a number, and who pressed it (`by`);
-    `locked`, an event that cannot be read or judged yet, encrypted as it came.
+    `data` holds the `room`, since when the row is kept (`at`), and one of: `said`, a Heard; `pressed`, an event and a
+    number, and who pressed it (`by`); `locked`, an event that cannot be read or judged yet, encrypted as it came;
+    `exposed`, who spoke to the bot alone in the clear, without the words.
     """
 
     key: str
@@ -134,6 +135,9 @@ class Reader:
         key, sender = source_of(event).get("event_id"), source_of(event).get("sender")
         if key is None or sender in {None, self._client.user_id, *self._account.bots}:
             return None
+        if self._rooms.is_exposed(room):
+            spoke = isinstance(event, MegolmEvent) or hearing.is_speech(content_of(event))
+            return Row(key, room.room_id, {"room": room.room_id, "exposed": sender}) if spoke else None
         locked = Row(key, room.room_id, {"room": room.room_id, "locked": dict(originals.get(key, source_of(event)))})
         if isinstance(event, MegolmEvent):
             opened = self._trust.opened(event, room.room_id) if self._client.olm is not None else None
@@ -175,6 +179,7 @@ class Reader:
             private=self._rooms.is_private(room, who),
             said=line.words,
             direct=line.direct,
+            named=line.named,
             key=key,
             thread=thread,
         )
@@ -186,8 +191,10 @@ class Reader:
                 if self.ours.of(event) is None:
                     await self._look_up(room.room_id, event)
         me = self._account.user_id
-        names = (room.user_name(me) or "", me, me.removeprefix("@"), me.removeprefix("@").partition(":")[0])
-        ear = Ear(me, self._account.prefix, alone, names, lambda event: bool(self.ours.of(event)))
+        others = {bot: _names(room, bot) for bot in self._account.bots - {me} if bot in room.users}
+        ear = Ear(
+            me, self._account.prefix, alone, _names(room, me), lambda event: bool(self.ours.of(event)), others=others
+        )
         return ear.hears(content)
 
     async def _look_up(self, room_id: str, event: str) -> None:
@@ -206,3 +213,9 @@ class Reader:
         if not self._told_of_cleartext:
             log.warning("plain text in an encrypted room is not heard: any server could have written it", bot=self._bot)
         self._told_of_cleartext = True
+
+
+def _names(room: MatrixRoom, bot: str) -> tuple[str, ...]:
+    """Return what people in a room call a bot: its display name, its user id, and parts of it."""
+    bare = bot.removeprefix("@")
+    return room.user_name(bot) or "", bot, bare, bare.partition(":")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
@@ -92,6 +93,7 @@ class Rooms:
             for event in (*_events(joined, "state"), *_events(joined, "timeline")):
                 if event.get("type") == "m.room.tombstone" and event.get("state_key") == "":
                     self._errand(f"follow {room_id}", partial(self._follow, room_id))
+                self._note_declined(room_id, event)
         for room_id in rooms.get("leave", {}):
             # nio keeps rooms that we were put out of.
             if self._client.rooms.pop(room_id, None) is not None:
@@ -168,6 +170,10 @@ class Rooms:
         companion = self.companion(room)
         return self._trust.is_encrypted(room) and companion is not None and address in {None, companion}
 
+    def is_exposed(self, room: MatrixRoom) -> bool:
+        """Tell whether a room is one person's with the bot, and not encrypted: servers read what is said there."""
+        return self.companion(room) is not None and not self._trust.is_encrypted(room)
+
     async def dm(self, address: str, hint: str | None) -> MatrixRoom:
         """Find the encrypted room with this person alone, or make one.
 
@@ -186,12 +192,8 @@ class Rooms:
 
     async def _make_dm(self, address: str) -> MatrixRoom:
         now = asyncio.get_running_loop().time()
-        if address in self._made:
-            # They had a room with us and are not in it any more: they declined or left. One invitation a day.
-            self._declined.setdefault(address, now)
-            if now < self._declined[address] + _DECLINED_FOR:
-                raise Undelivered("the person left", permanent=True)
-            del self._declined[address]
+        if now < self._declined.get(address, -math.inf) + _DECLINED_FOR:
+            raise Undelivered("the person left", permanent=True)
         body: dict[str, Any] = {
             "preset": "trusted_private_chat",
             "visibility": "private",
@@ -212,6 +214,16 @@ class Rooms:
         # The server tells of a room while it is still being furnished.
         await self._arrived(lambda: self.is_private(room, address))
         return room
+
+    def _note_declined(self, room_id: str, event: Json) -> None:
+        """Note when somebody leaves the room that we made to meet them: then they get one invitation a day."""
+        user, content = event.get("state_key"), event.get("content")
+        if event.get("type") != "m.room.member" or not isinstance(user, str) or self._made.get(user) != room_id:
+            return
+        if isinstance(content, Mapping) and content.get("membership") in {"leave", "ban"}:
+            self._declined[user] = asyncio.get_running_loop().time()
+        else:
+            self._declined.pop(user, None)
 
     def _take_direct(self, content: Any) -> None:
         self._direct.clear()

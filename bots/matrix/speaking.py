@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,12 +58,20 @@ class Speaker:
             yield
 
     async def say(
-        self, room: MatrixRoom, parts: list[Part], tx_id: str, to: Address, *, since: datetime | None = None
+        self,
+        room: MatrixRoom,
+        parts: list[Part],
+        tx_id: str,
+        to: Address,
+        *,
+        since: datetime | None = None,
+        may: Callable[[], bool] = lambda: True,
     ) -> str:
         """Say something and return the event id of its first message.
 
         The same `tx_id` says it once, however often this is called. `since`, when the first try is too long ago for
-        the server to remember: what is found in the room's history is not said again.
+        the server to remember: what is found in the room's history is not said again. `may` is asked about the room
+        when keys are shared and files uploaded, right before each message leaves.
 
         Raises:
             Undelivered: not all of it arrived.
@@ -80,7 +88,7 @@ class Speaker:
                     content = self._complete(room, part, key, to, sent, first_text)
                     if part.attachment is not None:
                         content |= await self._uploaded(part.attachment, encrypted=with_crypto)
-                    event = await self.send(room, "m.room.message", content, key)
+                    event = await self.send(room, "m.room.message", content, key, may=may)
                 if part.attachment is None:
                     first_text = first_text or event
                     if BUTTONS in part.content and number == _last_text(parts):
@@ -92,14 +100,26 @@ class Speaker:
             raise Undelivered("there was nothing to say", permanent=True)
         return sent[0]
 
-    async def send(self, room: MatrixRoom, kind: str, content: dict[str, Any], tx_id: str) -> str:
+    async def send(
+        self,
+        room: MatrixRoom,
+        kind: str,
+        content: dict[str, Any],
+        tx_id: str,
+        *,
+        may: Callable[[], bool] = lambda: True,
+    ) -> str:
         """Put one event into a room and return its id; encrypted, if the room is or was.
 
         Raises:
+            Undelivered: it may not be said any more.
             NotReady: it would have gone out in the clear.
             Away, Refusal: the homeserver did not take it.
         """
         kind, content = await self._trust.seal(room, kind, content)
+        # Sharing keys takes a while, and whoever came in meanwhile may have got one. From here on nobody gets it.
+        if not may():
+            raise Undelivered("somebody came into the room")
         return await self._put(room, kind, content, tx_id)
 
     async def react(self, room: MatrixRoom, event: str, sign: str, tx_id: str) -> None:
@@ -132,7 +152,7 @@ class Speaker:
                 name = room.user_name(to.mention) or to.mention
                 pill = f'<a href="https://matrix.to/#/{quote(to.mention)}">{html.escape(name)}</a>'
                 content["body"] = f"{name}: {content['body']}"
-                content["formatted_body"] = f"{pill}: {content['formatted_body']}"
+                content["formatted_body"] = _called(pill, content["formatted_body"])
         return content
 
     async def _uploaded(self, attachment: Attachment, *, encrypted: bool) -> dict[str, Any]:
@@ -207,6 +227,11 @@ class Speaker:
         event = Event.parse_event(raw)
         opened = self._trust.opened(event, room_id) if isinstance(event, MegolmEvent) else None
         return dict(opened.source.get("content") or {}) if opened is not None else {}
+
+
+def _called(pill: str, rich: str) -> str:
+    """Put a pill before the words, inside their first paragraph: outside of it, it would be a line of its own."""
+    return f"<p>{pill}: {rich.removeprefix('<p>')}" if rich.startswith("<p>") else f"<p>{pill}:</p>{rich}"
 
 
 def _last_text(parts: list[Part]) -> int:

@@ -27,7 +27,7 @@ from knowledge.library import Library
 from storage import audit, codes, forms, inbox, leases, members, outbox, places
 from storage.members import Member, Role
 from storage.outbox import Lane
-from storage.refused import Refused
+from storage.refused import Line, Refused
 from storage.sealed import ErasedError
 from storage.store import Session, Store
 
@@ -45,6 +45,8 @@ PATIENCE = timedelta(hours=1)
 """For how long a bare number or word in a room is an answer to us: later it is part of people's own talk."""
 MOST_CHOICES = 9
 """Suggestions listed with a question: as many as there are number keys to react with."""
+SWEEP = timedelta(minutes=2)
+"""How long one process keeps others from the same sweep; longer than a sweep takes, and no longer than needed."""
 LONGEST_LINE = 8000
 """Characters of a message that are read at all."""
 
@@ -150,11 +152,17 @@ class Dispatcher:
 
         Returns None when there is nothing to say: it was answered before, or it was not meant for us.
         """
+        # Talk in a room that turns out to be none of ours costs nobody anything.
+        who = f"{heard.bot} {heard.platform} {heard.address}"
+        wait = self._pace.wait(who, self._clock()) if heard.direct or heard.private else None
+        if wait is not None:
+            too_fast = _Outcome(Reply(_("That was very fast. Please wait {wait}, then go on.", wait=wait)))
+            return await self._store.run(partial(self._record, heard, too_fast))
         try:
             return await self._store.run(partial(self._converse, heard))
         except Refused as refused:
             # What the handler had written is rolled back; the refusal itself is recorded like any answer.
-            outcome = _Outcome(Reply(Text(refused.msgid, refused.values)))
+            outcome = _Outcome(Reply(said_no(refused)))
         except Unreadable as unreadable:
             outcome = _Outcome(Reply(unreadable.text))
         except ErasedError:
@@ -185,7 +193,7 @@ class Dispatcher:
 
     def _sweep(self, job: Job, session: Session) -> None:
         now = self._clock()
-        if leases.take(session, f"job:{job.name}", self._owner, for_=job.period, now=now) is not None:
+        if leases.take(session, f"job:{job.name}", self._owner, for_=min(job.period, SWEEP), now=now) is not None:
             job.run(JobContext(session, now, self._rng, self.hub, self._library))
 
     def _voice(self, member: Member) -> Voice:
@@ -214,6 +222,8 @@ class Dispatcher:
         if said is None:
             return None
         heard = replace(heard, said=said)
+        if not (heard.direct or heard.private) and not self._is_known(session, heard):
+            return None
         context = self._context(session, heard, now)
         outcome = self._act(context, heard)
         if outcome is None:
@@ -240,8 +250,9 @@ class Dispatcher:
     def _meant_for_us(self, session: Session, heard: Heard) -> str | None:
         """Return the line, if this bot is the one to answer it.
 
-        In a room that several bots share, a network's key before the command names the one that is meant; without
-        one, the first network's bot answers. Each bot decides that by itself, and all come to the same result.
+        In a room that several bots share, a mention or a network's key before the command names the one that is
+        meant; without either, the first network's bot answers. Each bot decides that by itself, and all come to the
+        same result.
         """
         first, _space, rest = heard.said.lstrip().partition(" ")
         if not heard.direct:
@@ -249,11 +260,16 @@ class Dispatcher:
         if first.casefold() == heard.network:
             return rest
         sharing = places.shared_by(session, heard.room)
-        if len(sharing) < 2:
+        if heard.named or len(sharing) < 2:
             return heard.said
         named = first.casefold() if first.casefold() in sharing else None
         host = next(key for key in self.hub.networks if key in sharing)
         return heard.said if (named or host) == heard.network else None
+
+    @staticmethod
+    def _is_known(session: Session, heard: Heard) -> bool:
+        """Tell whether we know the speaker already: a number said in a room makes nobody a guest."""
+        return members.account(session, platform=heard.platform, address=heard.address) is not None
 
     @staticmethod
     def _is_new(session: Session, heard: Heard, now: datetime) -> bool:
@@ -265,6 +281,7 @@ class Dispatcher:
         if not self._is_new(session, heard, now):
             return None
         context = self._context(session, heard, now)
+        context.private = True
         command = self.commands.by_path["privacy erase"]
         outcome = self._run(context, command, Call(command.path, {"sure": "yes"}))
         return self._keep(session, heard, outcome, context.actor_id, context.voice)
@@ -285,6 +302,8 @@ class Dispatcher:
             voice = replace(voice, zone=ZoneInfo(self.hub.networks[heard.network].zone))
         lines = tuple(button.call.line() for button in outcome.reply.actions)
         if outcome.ask is not None or lines:
+            if not personal:  # a bare number has one meaning in a room, also where several bots sit in it
+                forms.stop_others(session, member_id=person, bot=heard.bot, room=room)
             forms.keep(
                 session,
                 member_id=person,
@@ -330,9 +349,6 @@ class Dispatcher:
         )
         if not heard.direct and not heard.private and (form is None or context.now - form.updated_at > PATIENCE):
             return None
-        wait = self._pace.wait(context.actor.id, context.now)
-        if wait is not None:
-            return _Outcome(Reply(_("That was very fast. Please wait {wait}, then go on.", wait=wait)))
         if len(line) > LONGEST_LINE:
             return _Outcome(
                 Reply(
@@ -448,9 +464,13 @@ class Dispatcher:
                 continue
             try:
                 values[name] = param.kind.read(context, typed)
-            except Unreadable as unreadable:
+            except (Unreadable, Refused) as no:
+                choices = _suggested(context, param, typed)
+                if isinstance(no, Refused) and not choices:
+                    raise
+                wrong = no.text if isinstance(no, Unreadable) else said_no(no)
                 rest = Call(call.path, {key: value for key, value in call.given.items() if key != name})
-                return Ask(rest, param, _suggested(context, param, typed), wrong=unreadable.text)
+                return Ask(rest, param, choices, wrong=wrong)
         return values
 
     def _unknown(self, context: Context, line: str) -> _Outcome:
@@ -460,6 +480,8 @@ class Dispatcher:
             return _Outcome(Reply(_("Hello. {help} shows what I can do for you.", help=help_call)))
         if " ".join(words) in HELP:
             return self._follow(context, help_call.line())
+        if words[0] == context.network and len(words) > 1:
+            return self._follow(context, line.split(maxsplit=1)[1])
         if any(words[0] == feature.name for feature in self.commands.features):
             near = self._near(context, line, 80) if len(words) > 1 else []
             if near:
@@ -505,6 +527,14 @@ def shortened(line: str) -> str:
     """Return what was typed, as much of it as fits into a sentence."""
     words = " ".join(clean(line[:100]).split())
     return words if len(words) <= 40 else words[:39] + "…"
+
+
+def said_no(refused: Refused) -> Text:
+    """Turn a rule's refusal into a sentence; the lines that it hints at are shown as they are typed here."""
+    return Text(
+        refused.msgid,
+        {name: Call(value) if isinstance(value, Line) else value for name, value in refused.values.items()},
+    )
 
 
 def usage(command: Command[...]) -> tuple[Text, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 from commands.core.kinds import WHOLE, WORDS, YES_OR_NO, Kind
 from commands.core.line import Call, quoted
@@ -107,6 +108,10 @@ class Job:
     run: Callable[[JobContext], None]
 
 
+Farewell = Callable[["Context", UUID, "Role | None"], None]
+"""What a feature does for a person who goes: (context, who, the role that is lost; None: they go altogether)."""
+
+
 @dataclass(frozen=True)
 class Feature:
     """A part of the product under one name: its commands, its jobs, and what it does when somebody leaves."""
@@ -115,7 +120,7 @@ class Feature:
     about: Text
     commands: list[Command[...]] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
-    farewells: list[Callable[[Context], None]] = field(default_factory=list)
+    farewells: list[Farewell] = field(default_factory=list)
 
     def command(
         self,
@@ -159,8 +164,8 @@ class Feature:
 
         return declare
 
-    def leaving(self, farewell: Callable[[Context], None]) -> Callable[[Context], None]:
-        """Declare what is done for somebody who is about to be erased, while they are still known."""
+    def leaving(self, farewell: Farewell) -> Farewell:
+        """Declare what is done when somebody is about to be erased, or has lost a role in this network."""
         self.farewells.append(farewell)
         return farewell
 

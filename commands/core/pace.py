@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
 
 
 @dataclass
 class Pace:
-    """A bucket of `burst` commands per person, refilled by one every `refill`.
+    """A bucket of `burst` commands for each person with each bot, refilled by one every `refill`.
 
     It lives in one process, because one bot account is one process. A restart fills every bucket.
     """
 
     burst: int = 20
     refill: timedelta = timedelta(seconds=2)
-    _buckets: dict[UUID, tuple[float, datetime]] = field(default_factory=dict, repr=False)
+    _buckets: dict[str, tuple[float, datetime]] = field(default_factory=dict, repr=False)
 
-    def wait(self, person: UUID, now: datetime) -> timedelta | None:
+    def wait(self, person: str, now: datetime) -> timedelta | None:
         """Take one from the person's bucket; return how long they must wait when it is empty."""
         left, at = self._buckets.get(person, (float(self.burst), now))
         left = min(self.burst, left + max(0.0, (now - at) / self.refill))

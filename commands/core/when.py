@@ -149,18 +149,6 @@ def show_days(days: DayRange) -> str:
     return str(days.first) if days.first == days.last else f"{days.first}..{days.last}"
 
 
-def read_day(typed: str, *, now: datetime, zone: ZoneInfo) -> date:
-    """Read a single day, as `read_days` does; `str(day)` reads back.
-
-    Raises:
-        Unreadable: it is not a day, or more than one.
-    """
-    days = read_days(typed, now=now, zone=zone)
-    if days.first != days.last:
-        raise Unreadable("Please write a single day, such as “2026-12-24”.")
-    return days.first
-
-
 def read_window(typed: str, *, now: datetime, zone: ZoneInfo) -> WeeklyWindow | DateWindow:
     """Read "вт, чт 16:00-18:00", "every Tuesday 4-6pm", "weekdays 9-11", or once: "1 Dec 16:00-18:00".
 

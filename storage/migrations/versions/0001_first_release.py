@@ -46,7 +46,6 @@ def upgrade() -> None:
     sa.Column('schedule', sa.String(length=64), nullable=False),
     sa.Column('zone', sa.String(length=64), nullable=False),
     sa.Column('since', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('paused', sa.Boolean(), nullable=False),
     sa.PrimaryKeyConstraint('network', name=op.f('pk_digest_schedule'))
     )
     op.create_table('erased',
@@ -57,7 +56,6 @@ def upgrade() -> None:
     op.create_table('inbox',
     sa.Column('bot', sa.String(length=64), nullable=False),
     sa.Column('key', sa.String(length=255), nullable=False),
-    sa.Column('room', sa.String(), nullable=True),
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('nth', sa.Integer(), nullable=False),
     sa.Column('heard', sa.LargeBinary(), nullable=True),
@@ -163,7 +161,6 @@ def upgrade() -> None:
     sa.Column('call', sa.LargeBinary(), nullable=False),
     sa.Column('asked', sa.String(length=64), nullable=False),
     sa.Column('choices', sa.LargeBinary(), nullable=False),
-    sa.Column('wrong', sa.Integer(), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['member_id'], ['member.id'], name=op.f('fk_form_member_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_form')),

@@ -1,0 +1,89 @@
+"""The composition root: what runs goes on running, and what cannot run says so."""
+
+import asyncio
+
+import pytest
+
+from bots.app import App, Stopped
+from bots.courier import Courier
+from bots.matrix.client import SignedOut
+from bots.settings import SECRETS_FILE, Settings, WrongSetting, load
+
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch) -> Settings:
+    monkeypatch.delenv(SECRETS_FILE, raising=False)
+    monkeypatch.setenv("IMPACTHUB_SECRETS__MASTER_KEY", KEY)
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        f'[hub]\ndatabase = "sqlite:///{tmp_path}/hub.db"\nkeys = "sqlite:///{tmp_path}/keys.db"\nstate = "{tmp_path}"\n'
+        '[networks.uj]\nname = "UJ"\n'
+        '[matrix.uj]\nhomeserver = "http://127.0.0.1:1"\nuser = "@hub:localhost"\n'
+    )
+    return load(path)
+
+
+class Clumsy:
+    """A bot on paper that ends as it is told, time after time."""
+
+    name = "matrix:uj"
+    network = "uj"
+
+    def __init__(self, ends: list[Exception]):
+        self.ends = ends
+        self.runs = 0
+        self.up = asyncio.Event()
+
+    async def ready(self) -> None:
+        await self.up.wait()
+
+    async def run(self, _dispatcher) -> None:
+        self.runs += 1
+        if self.ends:
+            raise self.ends.pop(0)
+        self.up.set()
+        await asyncio.Event().wait()
+
+    async def deliver(self, parcel, _reply, _voice) -> str:
+        return str(parcel.key)
+
+
+def with_bot(app: App, bot: Clumsy) -> App:
+    async def make(_network):
+        courier = Courier(
+            bot,
+            store=app.store,
+            hub=app.hub,
+            catalogues=app.catalogues,
+            clock=app.clock,
+            owner=app.owner,
+        )
+        return bot, courier
+
+    app._matrix = make
+    return app
+
+
+async def test_a_bot_that_falls_begins_anew(settings):
+    async with App.open(settings) as app:
+        bot = Clumsy([RuntimeError("a defect")])
+        listening = asyncio.Event()
+        running = asyncio.create_task(with_bot(app, bot).run(ready=listening.set))
+        await asyncio.wait_for(listening.wait(), 20)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert bot.runs == 2
+
+
+async def test_a_hub_whose_every_bot_was_signed_out_stops_and_says_so(settings):
+    async with App.open(settings) as app:
+        with pytest.raises(Stopped):
+            await with_bot(app, Clumsy([SignedOut("the token is gone")])).run()
+
+
+async def test_a_bot_that_is_not_set_up_is_named(settings):
+    async with App.open(settings) as app:
+        with pytest.raises(WrongSetting, match="matrix:moon"):
+            await app.run(only="matrix:moon")
