@@ -1,4 +1,4 @@
-"""The program: `impacthub run | demo | console | migrate | doctor | rotate | keys`."""
+"""The program: `impacthub run | demo | console | migrate | doctor | restored | rotate | keys`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bots.matrix.client import SignedOut
 from bots.matrix.identity import new_recovery_key
 from bots.settings import Settings, WrongSetting, load
 from knowledge.library import BadRow
+from storage import privacy
 from storage.sealed import WrongMasterError
 from storage.store import Busy, ReadOnly
 
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     console.add_argument("--as", dest="address", default="operator", metavar="NAME")
     add("migrate", _migrate, "bring the database up to date; safe to repeat")
     add("doctor", _doctor, "check settings, database, libraries and homeservers")
+    add("restored", _restored, "say that a backup was restored; once, before the bots run again")
     add("rotate", _rotate, "let a new master key take over; the old one stands under former_master_keys")
     add("keys", _keys, "print a fresh secrets file", settings=False)
     demo = add("demo", _demo, "a real homeserver on loopback, three bots and a seeded world", settings=False)
@@ -133,6 +136,25 @@ def _migrate(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     return doctor.examine(args.settings)
+
+
+def _restored(args: argparse.Namespace) -> int:
+    settings = _load(args)
+
+    async def restored() -> privacy.Restored:
+        store = store_of(settings)
+        try:
+            await store.migrate()
+            now = datetime.now(UTC) + settings.hub.clock_shift
+            return await store.run(lambda session: privacy.restored(session, now))
+        finally:
+            await store.close()
+
+    told = asyncio.run(restored())
+    sys.stdout.write(
+        f"{len(told.erased)} people were erased again; {told.unsure} messages are looked up before sending.\n"
+    )
+    return 0
 
 
 def _rotate(args: argparse.Namespace) -> int:

@@ -37,8 +37,9 @@ BATCH = 20
 POLL = 1.0
 """Seconds after which a courier looks by itself for what other processes have put."""
 LONGEST_PAUSE = timedelta(minutes=1)
-GIVE_UP_AFTER = timedelta(hours=6)
-"""Since the first try. Tries are not counted: a platform that throttles us makes many of them in a minute."""
+GIVE_UP_AFTER = timedelta(days=1)
+"""Since the first try. More tries than a few are not counted: a platform that throttles makes many in a minute."""
+FEW_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,9 @@ class Courier:
             )
 
     def _is_hopeless(self, message: Claimed) -> bool:
-        return message.first_try_at is not None and self._clock() - message.first_try_at > GIVE_UP_AFTER
+        """Tell whether it was tried for long, and often enough for that to mean something."""
+        since = message.first_try_at
+        return since is not None and message.tries >= FEW_TRIES and self._clock() - since > GIVE_UP_AFTER
 
     def _must_wait(self, addressed: Addressed) -> bool:
         """Tell whether quiet hours hold it back: not when it would be worthless after them."""

@@ -16,6 +16,7 @@ from commands.core.text import Text, place_of, plain
 from commands.core.when import Moment, QuietSpan, read_days, read_moment, read_quiet, show_quiet
 from storage import members as book
 from storage.members import Member, Role
+from storage.recurrence import zone_of
 from storage.refused import Refused
 
 me = Feature("me", _("Your own settings"))
@@ -72,7 +73,7 @@ def _zone(_ctx: Context, typed: str) -> ZoneInfo:
             typed=name[:40],
             example="Europe/Kyiv",
         )
-    return ZoneInfo(found)
+    return zone_of(found)
 
 
 def _quiet(_ctx: Context, typed: str) -> QuietSpan | None:

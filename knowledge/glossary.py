@@ -103,9 +103,7 @@ class Glossary:
         if not asked:
             return []
         likeness = self._said(asked) or self._meant(asked) or self._spelt(" ".join(asked))
-        ranked = sorted(
-            likeness, key=lambda number: (-likeness[number], self.terms[number].network != network, number)
-        )
+        ranked = sorted(likeness, key=lambda number: (-likeness[number], self.terms[number].network != network, number))
         return [self.terms[number] for number in ranked[: max(limit, 0)]]
 
     def _said(self, asked: Sequence[str]) -> dict[int, float]:

@@ -101,8 +101,7 @@ class Index:
                 scores[number] += rarity[-1] * times * (1 + _K1) / (times + _K1)
         ranked = sorted((-score, number) for number, score in scores.items() if number in among)
         return [
-            Found(number, -score, self._snippet(number, groups, rarity))
-            for score, number in ranked[: max(limit, 0)]
+            Found(number, -score, self._snippet(number, groups, rarity)) for score, number in ranked[: max(limit, 0)]
         ]
 
     def _note(self, token: str, number: int, times: float) -> None:
@@ -127,11 +126,7 @@ class Index:
 
     def _groups(self, question: str) -> list[_Group]:
         asked = words(question)[:LONGEST_QUESTION]
-        said = {
-            place: _Group(1.0, {stem(word): 1.0})
-            for place, word in enumerate(asked)
-            if word not in LITTLE_WORDS
-        }
+        said = {place: _Group(1.0, {stem(word): 1.0}) for place, word in enumerate(asked) if word not in LITTLE_WORDS}
         blunt = [_Group(_BEGINNING, {cut: 1.0}) for place in said if (cut := beginning(asked[place]))]
         whole = [_Group(_NUMBER, {number: 1.0}) for number in numbers(question)[:LONGEST_QUESTION]]
         phrases: list[_Group] = []
@@ -176,8 +171,7 @@ class Index:
         if not prose:
             return ""
         told = [
-            {place for place, group in enumerate(groups) if not tokens.isdisjoint(group.tokens)}
-            for _, tokens in prose
+            {place for place, group in enumerate(groups) if not tokens.isdisjoint(group.tokens)} for _, tokens in prose
         ]
 
         def best(known: set[int]) -> tuple[float, int]:

@@ -12,9 +12,7 @@ from functools import lru_cache
 import snowballstemmer
 
 _DROPPED = dict.fromkeys(map(ord, "'’ʼ‘`´′\u00ad\u200b\u200c\u200d\u2060\ufeff"))
-_ONE_SPELLING = str.maketrans(
-    {"ё": "е", "ı": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "–": "-"}
-)
+_ONE_SPELLING = str.maketrans({"ё": "е", "ı": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "–": "-"})
 _ACCENTED_LATIN = re.compile(r"([a-z])[\u0300-\u036f]+")
 _WORD = re.compile(r"[^\W_]+")
 # Possessive, and only from the start of a word: a question of one endless word must not cost its square.
@@ -142,9 +140,7 @@ def sentences(text: str) -> list[str]:
 
 
 _STOP = re.compile(r"[.!?][\"”»)]?\s+(?=[\"“«(]?[^\W\d_a-z])")
-_ABBREVIATION = re.compile(
-    r"\b(?:arts?|nos?|v|vs|cf|paras?|ch|sec|ss?|vol|co|st|e\.g|i\.e|al|[A-Z])\.$", re.IGNORECASE
-)
+_ABBREVIATION = re.compile(r"\b(?:arts?|nos?|v|vs|cf|paras?|ch|sec|ss?|vol|co|st|e\.g|i\.e|al|[A-Z])\.$", re.IGNORECASE)
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -88,16 +88,14 @@ _new_point = upsert(_sync_point)
 _read: Final = _new_point.on_conflict_do_update(index_elements=["bot"], set_={"token": _new_point.excluded.token})
 
 
-def receive(
-    session: Session, bot: str, events: Sequence[tuple[str, str, str]], token: str | None, now: datetime
-) -> int:
+def receive(session: Session, bot: str, events: Sequence[tuple[str, str]], token: str | None, now: datetime) -> int:
     """Store events, and the token up to which they were read, together.
 
     Args:
         session: the running transaction.
         bot: the bot that heard them.
-        events: (the platform's id, the room, what was heard as JSON), in their order; known ids are ignored. The
-            room is kept only inside of what was heard, sealed: a private room names a person.
+        events: (the platform's id, what was heard as JSON), in their order; known ids are ignored. The room stands
+            only inside of what was heard, sealed: a private room names a person.
         token: where to go on reading; None leaves the stored one as it is.
         now: when they came.
 
@@ -106,7 +104,7 @@ def receive(
     """
     owner = _owner(bot)
     fresh = 0
-    for nth, (key, _room, heard) in enumerate(events):
+    for nth, (key, heard) in enumerate(events):
         row = {"bot": bot, "key": key, "received_at": now, "nth": nth, "heard": Sealed(owner, heard)}
         fresh += changed(session, _receive, row)
     if token is not None:

@@ -18,7 +18,8 @@ def settings(tmp_path, monkeypatch) -> Settings:
     monkeypatch.setenv("IMPACTHUB_SECRETS__MASTER_KEY", KEY)
     path = tmp_path / "settings.toml"
     path.write_text(
-        f'[hub]\ndatabase = "sqlite:///{tmp_path}/hub.db"\nkeys = "sqlite:///{tmp_path}/keys.db"\nstate = "{tmp_path}"\n'
+        f'[hub]\nstate = "{tmp_path}"\n'
+        f'database = "sqlite:///{tmp_path}/hub.db"\nkeys = "sqlite:///{tmp_path}/keys.db"\n'
         '[networks.uj]\nname = "UJ"\n'
         '[matrix.uj]\nhomeserver = "http://127.0.0.1:1"\nuser = "@hub:localhost"\n'
     )

@@ -158,7 +158,7 @@ async def test_many_tries_in_a_minute_are_no_reason_to_give_up_and_hours_are(wor
         await courier.empty()
         world.now += timedelta(seconds=1)
     assert (await world.row("m")).state == "pending"
-    world.now += timedelta(hours=7)
+    world.now += timedelta(hours=25)
     await courier.empty()
     assert (await world.row("m")).state == "dead"
 
@@ -282,7 +282,7 @@ async def test_what_cannot_be_said_is_given_up_in_the_end_and_told(world, monkey
     await world.put(ann, "odd")
     await world.courier(bot).empty()
     assert (await world.row("odd")).state == "pending"
-    world.now += timedelta(hours=7)
+    world.now += timedelta(hours=25)
     await world.courier(bot).empty()
     row = await world.row("odd")
     assert (row.state, row.error, row.payload) == ("dead", "KeyError", None)

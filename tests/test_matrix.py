@@ -582,7 +582,7 @@ async def test_what_could_not_be_answered_for_an_hour_is_not_run_and_its_author_
 
     def wait_for_long(session: Any) -> None:
         session.exec(_delete("inbox"))
-        inbox.receive(session, hub.bot.name, [(key, room, json.dumps(data))], None, now())
+        inbox.receive(session, hub.bot.name, [(key, json.dumps(data))], None, now())
 
     await hub.store.run(wait_for_long)
     again = await bot(again=hub)

@@ -228,7 +228,7 @@ async def test_an_old_backup_of_the_keys_brings_no_erased_person_back(
     sqlite_store: Store, tmp_path: Path, now: datetime
 ) -> None:
     ann = await sqlite_store.run(arrive("ann", now))
-    await sqlite_store.run(lambda s: inbox.receive(s, "matrix:uj", [("$1", "!r", "waiting")], "t", now))
+    await sqlite_store.run(lambda s: inbox.receive(s, "matrix:uj", [("$1", "waiting")], "t", now))
     _back_up(tmp_path / "keys.db", tmp_path / "old-keys.db")
     _back_up(tmp_path / "hub.db", tmp_path / "old-hub.db")
     await sqlite_store.run(lambda s: privacy.erase(s, ann.id, now))
@@ -279,7 +279,7 @@ async def test_the_sweep_deletes_what_was_kept_long_enough_and_nothing_else(
         )
     )
     await store.run(lambda s: outbox.sent(s, "for ann", "c", "$1", claimed_at))
-    await store.run(lambda s: inbox.receive(s, "matrix:uj", [("$1", "!r", "x"), ("$2", "!r", "y")], "t", now))
+    await store.run(lambda s: inbox.receive(s, "matrix:uj", [("$1", "x"), ("$2", "y")], "t", now))
     await store.run(lambda s: inbox.done(s, "matrix:uj", "$1", now))
 
     assert await store.run(lambda s: privacy.sweep(s, now + timedelta(days=29))) == {}

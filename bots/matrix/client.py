@@ -269,7 +269,7 @@ class MatrixBot:
         def keep(session: Session) -> None:
             now = self._clock()
             # In ASCII: half a character, which only an encrypted message can bring, would not become bytes.
-            events = [(row.key, row.room, json.dumps(row.data)) for row in rows]
+            events = [(row.key, json.dumps(row.data)) for row in rows]
             inbox.receive(session, self.name, events, token, now)
             for key in gone:
                 inbox.done(session, self.name, key, now)
