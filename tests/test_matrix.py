@@ -283,7 +283,7 @@ async def test_whoever_speaks_to_the_bot_alone_in_the_clear_is_led_to_an_encrypt
     receive = inbox.receive
 
     def watched(session: Any, bot: str, events: Any, token: Any, at: Any) -> int:
-        kept.extend(heard for _key, _room, heard in events)
+        kept.extend(heard for _key, heard in events)
         return receive(session, bot, events, token, at)
 
     monkeypatch.setattr(inbox, "receive", watched)
