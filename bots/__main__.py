@@ -16,14 +16,23 @@ from typing import Any
 
 from bots import doctor, log
 from bots.app import App, Stopped, store_of
+from bots.child import ChildError
 from bots.console import talk
+from bots.homeserver import HomeserverError
 from bots.matrix.client import SignedOut
 from bots.matrix.identity import new_recovery_key
+from bots.matrix.person import PersonError
 from bots.settings import Settings, WrongSetting, load
 from knowledge.library import BadRow
 from storage import privacy
 from storage.sealed import WrongMasterError
 from storage.store import Busy, ReadOnly
+
+SAID = (
+    *(WrongSetting, WrongMasterError, ReadOnly, Busy, BadRow),
+    *(SignedOut, Stopped, ChildError, HomeserverError, PersonError),
+)
+"""What an operator can mend: the error's own sentence says how."""
 
 
 def main() -> None:
@@ -35,7 +44,7 @@ def main() -> None:
     os.umask(0o077)  # databases, journals and key stores are nobody else's, wherever they lie
     try:
         sys.exit(args.command(args))
-    except (WrongSetting, ReadOnly, Busy, BadRow, WrongMasterError, SignedOut, Stopped) as error:
+    except SAID as error:
         sys.stderr.write(f"impacthub: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -29,6 +29,10 @@ when the starting *thread* ends, and on Linux only.)
 """
 
 
+class ChildError(Exception):
+    """A child process did not start; the sentence says where to look."""
+
+
 class Child:
     """Our own program in another process. It says `ready` on its standard output; its log goes to a file."""
 
@@ -41,7 +45,7 @@ class Child:
         """Start it and wait until it is ready.
 
         Raises:
-            RuntimeError: it ended before; its log says why.
+            ChildError: it ended before; its log says why.
         """
         with self._log.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
@@ -49,7 +53,7 @@ class Child:
             )
         output = self._process.stdout
         if output is None or await output.readline() != b"ready\n":
-            raise RuntimeError(f"the bots did not start; {self._log} says why")
+            raise ChildError(f"the bots did not start; {self._log} says why")
 
     async def mind(self) -> None:
         """Start it again whenever it ends, until cancelled."""
@@ -59,7 +63,7 @@ class Child:
             await asyncio.sleep(1)
             try:
                 await self.start()
-            except RuntimeError as error:
+            except ChildError as error:
                 log.warning(str(error))
 
     async def stop(self) -> None:

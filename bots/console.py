@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import textwrap
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import assert_never
 
 from commands.core.dispatch import Dispatcher, Heard
@@ -64,14 +65,32 @@ def _source(source: Source, voice: Voice) -> Iterator[str]:
         yield f"    {source.url}"
 
 
+async def typed_lines(*, prompt: str = "") -> AsyncIterator[str]:
+    """Yield what is typed on standard input, line by line, until it ends.
+
+    The reader is a daemon thread: nobody who stops the program has to press Enter first.
+    """
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(typed.put_nowait, line)
+        loop.call_soon_threadsafe(typed.put_nowait, "")
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        sys.stdout.write(prompt)
+        sys.stdout.flush()
+        line = await typed.get()
+        if not line:
+            return
+        yield line.rstrip("\n")
+
+
 async def talk(dispatcher: Dispatcher, *, network: str, address: str) -> None:
     """Read command lines from standard input and answer them until it ends."""
-    prompt = "> " if sys.stdin.isatty() else ""
-    while True:
-        try:
-            line = await asyncio.to_thread(input, prompt)
-        except EOFError:
-            return
+    async for line in typed_lines(prompt="> " if sys.stdin.isatty() else ""):
         said = await dispatcher.answer(
             Heard(
                 platform="console",

@@ -26,6 +26,7 @@ from nio import (
 )
 from nio.crypto.attachments import decrypt_attachment
 
+from bots.console import typed_lines
 from bots.matrix.identity import write_private
 
 
@@ -135,12 +136,8 @@ class Terminal:
         await self._client.synced.wait()
         self._tell(self.HELP)
         self._list_rooms()
-        loop = asyncio.get_running_loop()
         try:
-            while True:
-                line = (await loop.run_in_executor(None, sys.stdin.readline)).rstrip("\n")
-                if not line and sys.stdin.closed:
-                    break
+            async for line in typed_lines():
                 if not await self._typed(line):
                     break
         finally:
