@@ -236,8 +236,9 @@ class Trust:
     def author_is_genuine(self, event: Event, room_id: str) -> bool | None:
         """Tell whether an event was encrypted by a trusted device of the person it claims to come from.
 
-        None: the device is not known yet. nio checks this for verified devices only; a server could otherwise put
-        one member's words into another's mouth.
+        None: the device is not known yet, or not judged since its owner changed something: signing a device takes two
+        steps. nio checks this for verified devices only; a server could otherwise put one member's words into
+        another's mouth.
         """
         olm = self._olm
         device = olm.device_store.device_from_sender_key(event.sender, event.sender_key)
@@ -247,7 +248,9 @@ class Trust:
         session = olm.inbound_group_store.get(room_id, event.sender_key, event.session_id)
         if session is None or session.ed25519 != device.ed25519:
             return False
-        return not olm.is_device_blacklisted(device)
+        if not olm.is_device_blacklisted(device):
+            return True
+        return None if event.sender in olm.users_for_key_query | self._asked else False
 
     def opened(self, event: MegolmEvent, room_id: str) -> Event | None:
         """Try once more to decrypt an event; None while its key is missing."""
