@@ -171,9 +171,10 @@ def demo_in_a_new_folder(**env: str) -> Iterator[Demo]:
 
 async def ended(process: psutil.Process) -> None:
     """Wait for the end of a process; its parent may leave it unburied."""
-    async with asyncio.timeout(15):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    with suppress(psutil.NoSuchProcess):  # it may end between two looks at it
+        async with asyncio.timeout(15):
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
 
 def free_port() -> int:
