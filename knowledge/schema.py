@@ -5,6 +5,7 @@ A row is data written by people. Its shape is checked when the program starts; n
 
 import datetime as dt
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -46,9 +47,9 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """The name that no two rows may share."""
-        raise NotImplementedError
 
 
 class Resource(Row):
