@@ -20,7 +20,7 @@ WIDTH = 100
 def render(reply: Reply, voice: Voice) -> str:
     """Write a reply as plain text, for a terminal."""
     lines: list[str] = []
-    for block in reply.blocks:
+    for block in reply.spoken:
         lines += _block(block, voice)
     for number, button in enumerate(reply.actions, 1):
         line = "" if button.terse else f" — {voice.value(button.call)}"

@@ -55,7 +55,7 @@ def help_me(ctx: Context, command: CommandPath | None = None) -> Reply:
 def _everything(ctx: Context) -> Reply:
     blocks: list[Text | Fields] = [
         _(
-            "You are {handle} here: {roles}. In a private chat with me, commands need no sign before them.",
+            "You are {handle} here: {roles}.",
             handle=ctx.actor.handle,
             roles=role_names(ctx.roles),
         )
@@ -64,7 +64,7 @@ def _everything(ctx: Context) -> Reply:
         if listed := _listed(ctx, feature):
             blocks += [feature.about, Fields(listed)]
     blocks.append(_("More on one of them: {help}", help=Call("help hours book")))
-    return Reply(*blocks)
+    return Reply(*blocks, typed=_("In a private chat with me, commands need no sign before them."))
 
 
 def _listed(ctx: Context, feature: Feature) -> tuple[tuple[Text, Text], ...]:

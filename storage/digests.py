@@ -13,7 +13,7 @@ from sqlmodel import Field, col, select
 
 from storage.engine import upsert
 from storage.recurrence import Occurrence, Schedule, zone_of
-from storage.store import Session, changed
+from storage.store import Session, changed, execute
 from storage.table import UTC, Erasure, Privacy, Table, core
 
 
@@ -74,7 +74,7 @@ def schedule(session: Session, *, network: str, when: str, zone: str, now: datet
     read = Schedule.read(when)
     facts = {"schedule": read.show(), "zone": zone_of(zone).key, "since": now}
     row = upsert(core(DigestSchedule)).values(network=network, **facts)
-    session.execute(row.on_conflict_do_update(index_elements=["network"], set_=facts))
+    execute(session, row.on_conflict_do_update(index_elements=["network"], set_=facts))
     return read
 
 

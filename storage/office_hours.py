@@ -1144,7 +1144,7 @@ def _leave_seat(session: Session, booking: Booking, hour: HourSession, now: date
         hour.cancelled_at = now
         session.add(hour)
         session.flush()
-    session.execute(free)
+    execute(session, free)
 
 
 def _standing(session: Session, *conditions: ColumnElement[bool]) -> list[Booked]:

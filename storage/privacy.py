@@ -22,7 +22,7 @@ from storage import outbox
 from storage.engine import upsert
 from storage.members import Member
 from storage.sealed import ring
-from storage.store import Conflict, Session, attempt, changed
+from storage.store import Conflict, Session, attempt, changed, execute
 from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, every_table
 
 
@@ -146,7 +146,7 @@ def sweep(session: Session, now: datetime) -> dict[str, int]:
 
 
 def _note(session: Session, mark: bytes, at: datetime) -> None:
-    session.execute(upsert(core(Erased)).values(mark=mark, at=at).on_conflict_do_nothing())
+    execute(session, upsert(core(Erased)).values(mark=mark, at=at).on_conflict_do_nothing())
 
 
 def _tables(*, children_first: bool = False) -> Iterator[tuple[CoreTable, Privacy]]:

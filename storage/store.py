@@ -37,7 +37,7 @@ from storage.engine import connect, turn
 from storage.sealed import Vault
 from storage.table import Table, core
 
-__all__ = ["Busy", "Conflict", "ReadOnly", "Session", "Store", "attempt", "changed", "execute", "write"]
+__all__ = ["Busy", "Conflict", "ReadOnly", "Session", "Store", "attempt", "changed", "execute", "write", "wrote"]
 
 T = TypeVar("T")
 
@@ -204,6 +204,8 @@ def execute(
 ) -> CursorResult[*tuple[Any, ...]]:
     """Execute a Core statement, about rows and not objects: `session.execute` without the ORM's overhead."""
     session.flush()  # what the session was told so far comes first, as always
+    if statement.is_dml:
+        session.info["wrote"] = True
     return session.connection().execute(statement, values)
 
 
@@ -222,6 +224,16 @@ def _insert(table: type[Table]) -> Insert:
 def changed(session: Session, change: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE, and tell how many rows it touched."""
     return execute(session, change, values).rowcount
+
+
+def wrote(session: Session) -> bool:
+    """Whether this transaction has changed anything so far."""
+    return "wrote" in session.info or bool(session.new or session.dirty or session.deleted)
+
+
+@event.listens_for(Session, "after_flush")
+def _note(session: Session, _context: object) -> None:
+    session.info["wrote"] = True
 
 
 @event.listens_for(Session, "loaded_as_persistent")

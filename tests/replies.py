@@ -62,9 +62,10 @@ appointments = st.builds(
     st.booleans(),
 )
 replies = st.builds(
-    lambda blocks, actions, files, page: Reply(*blocks, actions=actions, files=files, page=page),
+    lambda blocks, actions, files, page, typed: Reply(*blocks, actions=actions, files=files, page=page, typed=typed),
     st.lists(blocks | pictures, max_size=5),
     st.lists(buttons, max_size=9),
     st.lists(files | appointments, max_size=2),
     st.sampled_from([None, "digest.html"]),
+    st.none() | texts,
 )

@@ -467,6 +467,7 @@ def context(session: Session, name: str) -> Context:
         actor=actor,
         roles=members.roles(session, actor.id, "uj"),
         network="uj",
+        platform="console",
         private=True,
         voice=Voice(CATALOGUES.speak("en"), ZoneInfo("Europe/Kyiv")),
         commands=COMMANDS,

@@ -59,11 +59,11 @@ def render(reply: Reply, voice: Voice) -> list[Part]:
     The last text carries the lines of the buttons.
     """
     pieces: list[_Piece] = []
-    for number, block in enumerate(reply.blocks):
+    for number, block in enumerate(reply.spoken):
         pieces += (replace(piece, block=number) for piece in _block(block, voice))
     actions = reply.actions[:MOST_BUTTONS]
     for number, button in enumerate(actions, start=1):
-        pieces.append(replace(_button(number, button, voice), block=len(reply.blocks)))
+        pieces.append(replace(_button(number, button, voice), block=len(reply.spoken)))
     parts = [Part(_notice(lines)) for lines in _pages(_short_enough(pieces))]
     if actions and parts:
         parts[-1].content[BUTTONS] = [button.call.line() for button in actions]

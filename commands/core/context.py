@@ -41,6 +41,7 @@ class Context(Post):
     actor: Member = field(kw_only=True)
     roles: frozenset[Role] = field(kw_only=True)
     network: str = field(kw_only=True)
+    platform: str = field(kw_only=True)
     private: bool = field(kw_only=True)
     voice: Voice = field(kw_only=True, repr=False)
     commands: Commands = field(kw_only=True, repr=False)

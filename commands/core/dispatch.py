@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,7 +29,7 @@ from storage.members import Member, Role
 from storage.outbox import Lane
 from storage.refused import Line, Refused
 from storage.sealed import ErasedError
-from storage.store import Session, Store
+from storage.store import Session, Store, wrote
 
 log = structlog.get_logger()
 
@@ -49,11 +49,20 @@ SWEEP = timedelta(minutes=2)
 """How long one process keeps others from the same sweep; longer than a sweep takes, and no longer than needed."""
 LONGEST_LINE = 8000
 """Characters of a message that are read at all."""
+LONGEST_BUTTON = 90
+"""Characters of a line that a button can carry by itself; a longer one is kept, and the button names where."""
+MOST_BLANKS = 5
+"""Values that one form asks for."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a platform heard: who said what, where. `key` is the platform's event id, answered once."""
+    """What a platform heard: who said what, where. `key` is the platform's event id, answered once.
+
+    On a `native` surface commands have buttons, lists and forms of their own. A question that was put there has its
+    key in `question`, and what was filled into its form is `given`; `said` is then a choice's number, or nothing.
+    Such a platform shows by itself that something was not answered: what changed nothing is not recorded.
+    """
 
     platform: str
     address: str
@@ -69,15 +78,39 @@ class Heard:
     locale: str | None = None
     key: str | None = None
     thread: str | None = None
+    native: bool = False
+    question: str | None = None
+    given: Mapping[str, str] | None = None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True)
 class Said:
-    """What is to be said, to whom it is shown, and in which voice."""
+    """What is to be said, to whom it is shown, and in which voice.
+
+    `question` is the key of the question that is open now, on native surfaces. What is not `kept` stands in no
+    outbox: whoever called has to deliver it, or to have it kept.
+    """
 
     reply: Reply
     shown: Shown
     voice: Voice
+    person: UUID
+    question: str | None = None
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A form to fill in: the call so far, what it still lacks, and the voice that asks for it."""
+
+    call: Call
+    params: tuple[Param, ...]
+    voice: Voice
+
+
+class _AlreadyAnswered(Exception):  # noqa: N818 it is no error
+    """What was heard has been answered before: whatever was done once more is undone."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +127,14 @@ class Ask:
         blocks = [self.param.about] if self.wrong is None else [self.wrong, self.param.about]
         stop = Call("stop")
         if self.choices:
-            blocks.append(_("Answer with a number, or type it yourself; {stop} ends this.", stop=stop))
+            typed = _("Answer with a number, or type it yourself; {stop} ends this.", stop=stop)
         else:
             # What people type in words of their own language is shown in it; what is read has no language.
             example = Text(self.param.kind.example) if self.param.kind.prose else self.param.kind.example
-            blocks.append(_("Type your answer, for example: {example}. {stop} ends this.", example=example, stop=stop))
+            typed = _("Type your answer, for example: {example}. {stop} ends this.", example=example, stop=stop)
         return Reply(
             *blocks,
+            typed=typed,
             actions=[
                 Button(each.label, self.call.also(**{self.param.name: each.value}), terse=True) for each in self.choices
             ],
@@ -160,6 +194,8 @@ class Dispatcher:
             return await self._store.run(partial(self._record, heard, too_fast))
         try:
             return await self._store.run(partial(self._converse, heard))
+        except _AlreadyAnswered:
+            return None
         except Refused as refused:
             # What the handler had written is rolled back; the refusal itself is recorded like any answer.
             outcome = _Outcome(Reply(said_no(refused)))
@@ -187,6 +223,41 @@ class Dispatcher:
             )
         return await self._store.run(partial(self._record, heard, outcome))
 
+    async def keep(self, heard: Heard, said: Said) -> bool:
+        """Put an answer that was not kept into the outbox, where a courier finds it; False if it was there already."""
+
+        def keep(session: Session) -> bool:
+            now = self._clock()
+            fresh = heard.key is not None and inbox.done(session, heard.bot, heard.key, now)
+            if fresh:
+                self._post(session, heard, said, now)
+            return fresh
+
+        return await self._store.run(keep)
+
+    async def blank(self, heard: Heard) -> Blank | None:
+        """Return the form for what a line, or an open question, still lacks and people have to write.
+
+        None if there is nothing to write, or if this person may not say it here: `answer` tells them why.
+        """
+        return await self._store.run(partial(self._blank, heard))
+
+    async def suggest(self, heard: Heard, name: str, typed: str) -> tuple[Voice, tuple[Choice, ...]]:
+        """Return what somebody may mean who has typed this much of a value of the command in `heard.said`.
+
+        Nothing is recorded: whoever only looks stays a stranger. Somebody who may not say the command gets nothing.
+        """
+
+        def suggest(session: Session) -> tuple[Voice, tuple[Choice, ...]]:
+            context = self._context(session, heard, self._clock(), member=self._somebody(session, heard))
+            found = self._find(heard.said)
+            if found is None or self._not_admitted(context, found[0]) is not None:
+                return context.voice, ()
+            kind = found[0].params[name].kind
+            return context.voice, tuple(kind.suggest(context, typed)) if kind.suggest else ()
+
+        return await self._store.run(suggest)
+
     async def run(self, job: Job) -> None:
         """Run a job, unless another process holds its lease."""
         await self._store.run(partial(self._sweep, job))
@@ -199,13 +270,45 @@ class Dispatcher:
     def _voice(self, member: Member) -> Voice:
         return Voice(self._catalogues.speak(member.language), ZoneInfo(member.zone))
 
+    def _blank(self, heard: Heard, session: Session) -> Blank | None:
+        context = self._context(session, heard, self._clock(), member=self._somebody(session, heard))
+        line, asked = heard.said, ""
+        if heard.question is not None:
+            form = forms.current(session, member_id=context.actor_id, bot=heard.bot, room=heard.question)
+            if form is None:
+                return None
+            line, asked = form.call, form.asked
+        found = self._find(line)
+        if found is None or self._not_admitted(context, found[0]) is not None:
+            return None
+        command, rest = found
+        call = read_values(command, rest)
+        lacking = [
+            param
+            for name, param in command.params.items()
+            if name == asked or (param.required and param.kind.prose and name not in call.given)
+        ]
+        return Blank(call, tuple(lacking[:MOST_BLANKS]), context.voice) if lacking else None
+
+    def _somebody(self, session: Session, heard: Heard) -> Member:
+        """Return who this is; somebody new is nobody yet, and is not remembered."""
+        account = members.account(session, platform=heard.platform, address=heard.address)
+        known = session.get(Member, account.member_id) if account else None
+        here = self.hub.networks[heard.network]
+        return known or Member(handle="", language=self._language(heard), zone=here.zone, created_at=self._clock())
+
+    def _language(self, heard: Heard) -> str:
+        """Return the language to speak with somebody new."""
+        known = heard.locale is not None and heard.locale in self._catalogues.languages
+        return heard.locale if known and heard.locale else self.hub.networks[heard.network].language
+
     def _recognise(self, session: Session, heard: Heard, now: datetime) -> Member:
         here = self.hub.networks[heard.network]
         member = members.recognise(
             session,
             platform=heard.platform,
             address=heard.address,
-            language=heard.locale if heard.locale in self._catalogues.languages else here.language,
+            language=self._language(heard),
             zone=here.zone,
             rng=self._rng,
             now=now,
@@ -216,9 +319,9 @@ class Dispatcher:
 
     def _converse(self, heard: Heard, session: Session) -> Said | None:
         now = self._clock()
-        if not self._is_new(session, heard, now):
+        if not heard.native and not self._is_new(session, heard, now):
             return None
-        said = heard.said if heard.private else self._meant_for_us(session, heard)
+        said = heard.said if heard.private or heard.native else self._meant_for_us(session, heard)
         if said is None:
             return None
         heard = replace(heard, said=said)
@@ -231,8 +334,8 @@ class Dispatcher:
         voice = context.voice if outcome.gone else self._voice(context.actor)  # a command may have changed it
         return self._keep(session, heard, outcome, context.actor_id, voice)
 
-    def _context(self, session: Session, heard: Heard, now: datetime) -> Context:
-        member = self._recognise(session, heard, now)
+    def _context(self, session: Session, heard: Heard, now: datetime, member: Member | None = None) -> Context:
+        member = member or self._recognise(session, heard, now)
         return Context(
             session,
             now,
@@ -242,6 +345,7 @@ class Dispatcher:
             actor=member,
             roles=members.roles(session, member.id, heard.network),
             network=heard.network,
+            platform=heard.platform,
             private=heard.private,
             voice=self._voice(member),
             commands=self.commands,
@@ -278,7 +382,7 @@ class Dispatcher:
 
     def _finish_erasing(self, heard: Heard, session: Session) -> Said | None:
         now = self._clock()
-        if not self._is_new(session, heard, now):
+        if not heard.native and not self._is_new(session, heard, now):
             return None
         context = self._context(session, heard, now)
         context.private = True
@@ -288,7 +392,7 @@ class Dispatcher:
 
     def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said | None:
         now = self._clock()
-        if not self._is_new(session, heard, now):
+        if not heard.native and not self._is_new(session, heard, now):
             return None
         member = self._recognise(session, heard, now)
         return self._keep(session, heard, outcome, member.id, self._voice(member))
@@ -296,50 +400,84 @@ class Dispatcher:
     def _keep(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, voice: Voice) -> Said:
         """Record the answer: the open question and the outbox row, in the same transaction."""
         now = self._clock()
-        personal = (heard.private or outcome.shown is Shown.ACTOR) and not outcome.gone
-        room = PRIVATE if personal else heard.room
+        personal = _is_personal(heard, outcome.shown) and not outcome.gone
         if not personal:  # in whose zone somebody lives is not told to a room
             voice = replace(voice, zone=ZoneInfo(self.hub.networks[heard.network].zone))
+        if heard.native:
+            question = self._keep_native_question(session, heard, outcome, person)
+        else:
+            question = None
+            self._keep_question(session, heard, outcome, person, PRIVATE if personal else heard.room)
+        said = Said(outcome.reply, outcome.shown, voice, person, question, kept=not heard.native or wrote(session))
+        if said.kept and heard.key is not None:
+            if heard.native and not self._is_new(session, heard, now):
+                raise _AlreadyAnswered
+            self._post(session, heard, said, now, gone=outcome.gone)
+        return said
+
+    def _keep_question(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, room: str) -> None:
+        """Keep what a bare number or word answers now: there is one such question for each person and place."""
         lines = tuple(button.call.line() for button in outcome.reply.actions)
         if outcome.ask is not None or lines:
-            if not personal:  # a bare number has one meaning in a room, also where several bots sit in it
+            if room != PRIVATE:  # a bare number has one meaning in a room, also where several bots sit in it
                 forms.stop_others(session, member_id=person, bot=heard.bot, room=room)
-            forms.keep(
-                session,
-                member_id=person,
-                bot=heard.bot,
-                room=room,
-                call=outcome.ask.call.line() if outcome.ask else "",
-                asked=outcome.ask.param.name if outcome.ask else "",
-                choices=lines,
-                now=now,
-            )
+            self._keep_form(session, heard, outcome, person, room)
         elif outcome.done and not outcome.gone:
             forms.stop(session, member_id=person, bot=heard.bot, room=room)
-        if heard.key is not None:
-            outbox.put(
-                session,
-                key=f"reply:{heard.bot}:{heard.key}",
-                sender=heard.bot,
-                owner=subject_of(heard.network) if outcome.gone else person,
-                payload=Envelope(
-                    outcome.reply,
-                    language=voice.language,
-                    zone=voice.zone.key,
-                    reply_to=None if personal else heard.key,
-                    thread=None if personal else heard.thread,
-                    asked=(heard.room, heard.key) if personal and not heard.private else None,
-                    dm=heard.room if heard.private else None,
-                ).pack(),
-                member_id=person if personal else None,
-                place=None if personal else heard.room,
-                lane=Lane.REPLY,
-                due_at=now,
-                now=now,
-            )
-        return Said(outcome.reply, outcome.shown, voice)
+
+    def _keep_native_question(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID) -> str | None:
+        """Keep what a form asks for and lines that no button can carry, under the key of what was heard."""
+        if heard.question is not None and (outcome.done or outcome.ask is not None) and not outcome.gone:
+            forms.stop(session, member_id=person, bot=heard.bot, room=heard.question)
+        too_long = any(len(button.call.line()) > LONGEST_BUTTON for button in outcome.reply.actions)
+        if heard.key is None or not (outcome.ask is not None or too_long):
+            return None
+        self._keep_form(session, heard, outcome, person, heard.key)
+        return heard.key
+
+    def _keep_form(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, room: str) -> None:
+        forms.keep(
+            session,
+            member_id=person,
+            bot=heard.bot,
+            room=room,
+            call=outcome.ask.call.line() if outcome.ask else "",
+            asked=outcome.ask.param.name if outcome.ask else "",
+            choices=[button.call.line() for button in outcome.reply.actions],
+            now=self._clock(),
+        )
+
+    def _post(self, session: Session, heard: Heard, said: Said, now: datetime, *, gone: bool = False) -> None:
+        """Put an answer into the outbox. On a native surface it is the person's, whoever else may see it."""
+        personal = _is_personal(heard, said.shown) and not gone
+        to_person = (personal or heard.native) and not gone
+        outbox.put(
+            session,
+            key=f"reply:{heard.bot}:{heard.key}",
+            sender=heard.bot,
+            owner=subject_of(heard.network) if gone else said.person,
+            payload=Envelope(
+                said.reply,
+                language=said.voice.language,
+                zone=said.voice.zone.key,
+                reply_to=None if personal else heard.key,
+                thread=None if personal else heard.thread,
+                asked=(heard.room, heard.key or "") if personal and not heard.private else None,
+                dm=heard.room if heard.private else None,
+                ticket=heard.ticket,
+                public=not personal and not gone,
+                question=said.question,
+            ).pack(),
+            member_id=said.person if to_person else None,
+            place=None if to_person else heard.room,
+            lane=Lane.REPLY,
+            due_at=now,
+            now=now,
+        )
 
     def _act(self, context: Context, heard: Heard) -> _Outcome | None:
+        if heard.native:
+            return self._press(context, heard)
         line = heard.said.strip()
         form = forms.current(
             context.session,
@@ -349,19 +487,7 @@ class Dispatcher:
         )
         if not heard.direct and not heard.private and (form is None or context.now - form.updated_at > PATIENCE):
             return None
-        if len(line) > LONGEST_LINE:
-            return _Outcome(
-                Reply(
-                    _(
-                        "That is {n} characters long; {most} is the most I can take.",
-                        n=len(line),
-                        most=LONGEST_LINE,
-                    )
-                )
-            )
-        half = _HALF.search(line)
-        if half is not None:  # nothing that we keep or send can hold it
-            raise Unreadable(INVISIBLE, code=f"U+{ord(half[0]):04X}")
+        _fit_to_read(line)
         if line.casefold() in STOP:
             # Whoever says it in the room may mean the question that was put there, or in private.
             asked = [
@@ -378,6 +504,23 @@ class Dispatcher:
             if not heard.direct and not heard.private:
                 return None
         return self._follow(context, line)
+
+    def _press(self, context: Context, heard: Heard) -> _Outcome:
+        """Act on a command, a pressed button or a form that was filled in: each of them is a line."""
+        line, asked = heard.said.strip(), ""
+        if heard.question is not None:
+            form = forms.current(context.session, member_id=context.actor.id, bot=heard.bot, room=heard.question)
+            if form is None:
+                return _Outcome(Reply(_("That question is answered, too old, or was put to somebody else.")))
+            asked = form.asked
+            line = form.call if heard.given is not None else form.choices[int(line) - 1]
+        for each in (line, *(heard.given or {}).values()):
+            _fit_to_read(each)
+        found = self._find(line)
+        if heard.given is None or found is None:
+            return self._follow(context, line, done=bool(asked))
+        command, rest = found
+        return self._run(context, command, read_values(command, rest).also(**heard.given), done=True)
 
     def _continue(self, context: Context, call: str, asked: str, answer: str) -> _Outcome:
         """Take a bare line as the answer to the open question; a command that is no fitting answer is a command."""
@@ -429,10 +572,9 @@ class Dispatcher:
         return self._run(context, command, call, done=done)
 
     def _run(self, context: Context, command: Command[...], call: Call, *, done: bool = False) -> _Outcome:
-        if command.path.split()[0] in self.hub.networks[context.network].off:
-            return _Outcome(Reply(_("This is not switched on in this network.")))
-        if not context.may(command.allow):
-            return _Outcome(Reply(_("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow])))
+        no = self._not_admitted(context, command)
+        if no is not None:
+            return _Outcome(Reply(no))
         values = self._read(context, command, call)
         if isinstance(values, Ask):
             return _Outcome(values.reply(), command.shown, ask=values)
@@ -449,6 +591,23 @@ class Dispatcher:
                 subject=context.subject,
             )
         return _Outcome(reply, command.shown, done=done, gone=context.gone)
+
+    def _not_admitted(self, context: Context, command: Command[...]) -> Text | None:
+        """Say why a person may not use a command here; None if they may."""
+        here = self.hub.networks[context.network]
+        feature = self.commands.feature_of[command.path]
+        if feature.name in here.off:
+            return _("This is not switched on in this network.")
+        if not context.may(command.allow):
+            return _("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow])
+        if feature.confidential and context.platform in self.hub.overheard:
+            if here.contact is None:
+                return _("This is confidential, and others can read along here. Ask your coordinator where to say it.")
+            return _(
+                "This is confidential, and others can read along here. Say it to me in private at {contact}.",
+                contact=here.contact,
+            )
+        return None
 
     def _read(self, context: Context, command: Command[...], call: Call) -> dict[str, object] | Ask:
         """Read every value through its Kind, or say what to ask for."""
@@ -469,8 +628,7 @@ class Dispatcher:
                 if isinstance(no, Refused) and not choices:
                     raise
                 wrong = no.text if isinstance(no, Unreadable) else said_no(no)
-                rest = Call(call.path, {key: value for key, value in call.given.items() if key != name})
-                return Ask(rest, param, choices, wrong=wrong)
+                return Ask(call, param, choices, wrong=wrong)
         return values
 
     def _unknown(self, context: Context, line: str) -> _Outcome:
@@ -521,6 +679,19 @@ class Dispatcher:
                 actions=[Button(self.commands.by_path[path].about, Call(path)) for path in near],
             )
         )
+
+
+def _is_personal(heard: Heard, shown: Shown) -> bool:
+    return heard.private or shown is Shown.ACTOR
+
+
+def _fit_to_read(line: str) -> None:
+    """Refuse a line that is too long, or that nothing which we keep or send can hold."""
+    if len(line) > LONGEST_LINE:
+        raise Unreadable("That is {n} characters long; {most} is the most I can take.", n=len(line), most=LONGEST_LINE)
+    half = _HALF.search(line)
+    if half is not None:
+        raise Unreadable(INVISIBLE, code=f"U+{ord(half[0]):04X}")
 
 
 def shortened(line: str) -> str:

@@ -118,6 +118,8 @@ class Feature:
 
     name: str
     about: Text
+    confidential: bool = False
+    """Refused on platforms that can read what is said on them."""
     commands: list[Command[...]] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     farewells: list[Farewell] = field(default_factory=list)
@@ -211,12 +213,14 @@ class Commands:
     def __init__(self, features: Iterable[Feature]) -> None:
         self.features = tuple(features)
         self.by_path: dict[str, Command[...]] = {}
+        self.feature_of: dict[str, Feature] = {}
         for feature in self.features:
             for command in feature.commands:
                 for path in filter(None, (command.path, command.alias)):
                     if path in self.by_path:
                         raise ValueError(f"two commands are called {path}")
                     self.by_path[path] = command
+                    self.feature_of[path] = feature
 
     def __iter__(self) -> Iterator[Command[...]]:
         return (command for feature in self.features for command in feature.commands)

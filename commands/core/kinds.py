@@ -41,7 +41,8 @@ class Kind(Generic[T]):
     """A kind of value. The law: `read(ctx, show(x)) == x` for every value that it can read.
 
     `prose` values take the rest of the line; `secret` ones are asked for in private only and never offered as a
-    reaction; `example` is what a person might type.
+    reaction; `example` is what a person might type. `choices` are all the values there are, where they are few and
+    the same for everybody.
     """
 
     name: Text
@@ -49,6 +50,7 @@ class Kind(Generic[T]):
     show: Callable[[T], str]
     example: str
     suggest: Callable[[Context, str], Sequence[Choice]] | None = None
+    choices: Sequence[Choice] = ()
     nothing: Text | None = None
     """What is said instead of asking, when `suggest` knows every value and there is none."""
     prose: bool = False
@@ -112,7 +114,8 @@ YES_OR_NO: Kind[bool] = Kind(
     name=_("yes or no"),
     read=_yes_or_no,
     show=lambda sure: "yes" if sure else "no",
-    suggest=lambda _ctx, _typed: [Choice("yes", _("yes")), Choice("no", _("no"))],
+    suggest=lambda _ctx, _typed: YES_OR_NO.choices,
+    choices=(Choice("yes", _("yes")), Choice("no", _("no"))),
     example="yes",
 )
 
@@ -137,12 +140,12 @@ def one_of(name: Text, choices: dict[str, Text], example: str | None = None) -> 
             return fitting[0]
         raise Unreadable("“{typed}” is none of: {choices}.", typed=word[:40], choices=list(choices.values()))
 
+    every = tuple(Choice(value, label) for value, label in choices.items())
     return Kind(
         name=name,
         read=read,
         show=str,
-        suggest=lambda _ctx, typed: [
-            Choice(value, label) for value, label in choices.items() if value.startswith(typed.casefold())
-        ],
+        suggest=lambda _ctx, typed: [each for each in every if each.value.startswith(typed.casefold())],
+        choices=every,
         example=example or next(iter(choices)),
     )

@@ -27,6 +27,8 @@ class Network:
     zone: str = "UTC"
     off: frozenset[str] = frozenset()
     """Features that are switched off here."""
+    contact: str | None = None
+    """The account of this network's bot where what is said is encrypted: people are led there."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Hub:
     networks: Mapping[str, Network]
     platforms: tuple[str, ...] = ()
     """Where the bots are, the platform first where people are best reached."""
+    overheard: frozenset[str] = frozenset()
+    """Platforms that can read what is said on them: confidential features are refused there."""
     first_admin: str | None = None
     """The account that is admin from its first word on, as `platform:address`."""
 
@@ -59,6 +63,16 @@ class Envelope:
     dm: str | None = None
     """The private room where it was asked."""
     mention: bool = False
+    ticket: str | None = None
+    """What the platform gave along with the question to answer it by, where it does that; it expires."""
+    public: bool = False
+    """By the ticket, everybody in the room may see the answer."""
+    question: str | None = None
+    """The key of the question that is open now, on a surface where it is answered by pressing and in forms."""
+
+    def elsewhere(self) -> Envelope:
+        """Return the same words without the way back to where they were asked for."""
+        return Envelope(self.reply, self.language, self.zone, mention=self.mention)
 
     def pack(self) -> str:
         """Write the envelope as JSON, for the outbox."""

@@ -116,13 +116,15 @@ class Reply:
     """An answer, not yet said in any language or on any platform.
 
     With a `page` the whole reply is attached once more, as one self-contained HTML file of that name. That page and
-    calendar entries are written when the reply is sent (attachments.py).
+    calendar entries are written when the reply is sent (attachments.py). `typed` says how to go on by typing: it is
+    shown where people type, and left out where they press and fill in forms.
     """
 
     blocks: tuple[Block, ...]
     actions: tuple[Button, ...] = ()
     files: tuple[File | Appointment, ...] = ()
     page: str | None = None
+    typed: Text | None = None
 
     def __init__(
         self,
@@ -130,11 +132,18 @@ class Reply:
         actions: Sequence[Button] = (),
         files: Sequence[File | Appointment] = (),
         page: str | None = None,
+        typed: Text | None = None,
     ) -> None:
         object.__setattr__(self, "blocks", blocks)
         object.__setattr__(self, "actions", tuple(actions))
         object.__setattr__(self, "files", tuple(files))
         object.__setattr__(self, "page", page)
+        object.__setattr__(self, "typed", typed)
+
+    @property
+    def spoken(self) -> tuple[Block, ...]:
+        """The blocks as they are shown where people type."""
+        return self.blocks if self.typed is None else (*self.blocks, self.typed)
 
 
 def pack(reply: Reply) -> str:
@@ -188,7 +197,7 @@ def _out(value: object) -> Any:
         case Appointment():
             return ["appointment", *(_out(each) for each in vars(value).values())]
         case Reply():
-            return ["reply", _out(value.blocks), _out(value.actions), _out(value.files), value.page]
+            return ["reply", *(_out(each) for each in vars(value).values())]
         case Mapping():
             return ["map", {key: _out(each) for key, each in value.items()}]
         case Sequence():
@@ -228,7 +237,8 @@ def _in(packed: Any) -> Any:
             return tuple(_in(each) for each in rest[0])
         case "reply":
             blocks, actions, files = (_in(each) for each in rest[:3])
-            return Reply(*blocks, actions=actions, files=files, page=rest[3])
+            page, typed = (*rest[3:], None)[:2]  # what an older version packed has no `typed`
+            return Reply(*blocks, actions=actions, files=files, page=page, typed=_in(typed))
         case _:
             return _WHOLE[tag](*(_in(each) for each in rest))
 

@@ -61,6 +61,7 @@ def _own_work(hub: World, heard: Heard, session: Session) -> float:
                 actor=member,
                 roles=roles,
                 network=NETWORK,
+                platform="console",
                 private=True,
                 voice=voice,
                 commands=dispatcher.commands,
