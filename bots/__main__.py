@@ -16,10 +16,10 @@ from typing import Any
 
 from bots import doctor, log
 from bots.app import App, Stopped, store_of
+from bots.bot import SignedOut
 from bots.child import ChildError
 from bots.console import talk
 from bots.homeserver import HomeserverError
-from bots.matrix.client import SignedOut
 from bots.matrix.identity import new_recovery_key
 from bots.matrix.person import PersonError
 from bots.settings import Settings, WrongSetting, load
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = add("run", _run, "run the bots until stopped")
-    run.add_argument("--only", metavar="BOT", help="one bot alone, as matrix:uj")
+    run.add_argument("--only", metavar="BOT", help="one bot alone, as matrix:uj or discord:uj")
     console = add("console", _console, "talk to the Hub in this terminal, without a chat platform")
     console.add_argument("--network", default="uj")
     console.add_argument("--as", dest="address", default="operator", metavar="NAME")
@@ -186,6 +186,8 @@ def _keys(_args: argparse.Namespace) -> int:
     lines = [f'master_key = "{secrets.token_hex(32)}"']
     for network in ("uj", "sanctions", "climate"):
         lines += ["", f"[matrix.{network}]", 'password = ""', f'recovery_key = "{new_recovery_key()}"']
+    for network in ("uj", "sanctions", "climate"):
+        lines += ["", f"# [discord.{network}]", '# token = ""']
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -19,9 +19,11 @@ from zoneinfo import ZoneInfo
 import structlog
 from pydantic import SecretStr
 
+from bots.bot import Bot, SignedOut
 from bots.clockwork import Clockwork
 from bots.courier import Courier
-from bots.matrix.client import MatrixAccount, MatrixBot, SignedOut
+from bots.discord.client import DiscordAccount, DiscordBot
+from bots.matrix.client import MatrixAccount, MatrixBot
 from bots.settings import MatrixSecrets, Settings, WrongSetting
 from commands import FEATURES
 from commands.core.dispatch import Dispatcher
@@ -32,6 +34,7 @@ from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
 from storage import members, places, privacy
+from storage.members import Role
 from storage.places import Purpose
 from storage.sealed import Vault
 from storage.store import Busy, Session, Store
@@ -71,10 +74,23 @@ def _key(name: str, secret: SecretStr) -> bytes:
 def hub_of(settings: Settings) -> Hub:
     """Return what the commands know of this installation."""
     networks = {
-        key: Network(key, each.name, each.language, each.zone, frozenset(each.off))
+        key: Network(
+            key,
+            each.name,
+            each.language,
+            each.zone,
+            off=frozenset(each.off),
+            contact=settings.matrix[key].user if key in settings.matrix else None,
+        )
         for key, each in settings.networks.items()
     }
-    return Hub(networks, platforms=("matrix",), first_admin=settings.hub.first_admin or None)
+    platforms = tuple(name for name, bots in (("matrix", settings.matrix), ("discord", settings.discord)) if bots)
+    return Hub(
+        networks,
+        platforms=platforms,
+        overheard=frozenset(platforms) - frozenset(settings.hub.confidential),
+        first_admin=settings.hub.first_admin or None,
+    )
 
 
 def store_of(settings: Settings) -> Store:
@@ -140,23 +156,27 @@ class App:
     async def run(self, *, only: str | None = None, ready: Callable[[], None] = lambda: None) -> None:
         """Run the bots, their couriers and the clock until cancelled.
 
-        `only` names one bot, as "matrix:uj". `ready` is called once all of them listen.
+        `only` names one bot, as "matrix:uj" or "discord:uj". `ready` is called once all of them listen.
 
         Raises:
             WrongSetting: there is no such bot.
             Stopped: every bot has ended by itself.
         """
-        networks = [key for key in self.settings.matrix if only in {None, f"matrix:{key}"}]
-        if not networks:
-            raise WrongSetting(f"There is no bot “{only}” in the settings." if only else "matrix: no bot is set up.")
+        makers: dict[str, Callable[[], Awaitable[tuple[Bot, Courier]]]] = {
+            **{f"matrix:{network}": partial(self._matrix, network) for network in self.settings.matrix},
+            **{f"discord:{network}": partial(self._discord, network) for network in self.settings.discord},
+        }
+        names = [name for name in makers if only in {None, name}]
+        if not names:
+            raise WrongSetting(f"There is no bot “{only}” in the settings." if only else "No bot is set up.")
         clockwork = Clockwork()
         couriers: dict[str, Courier] = {}
-        listening = {network: asyncio.Event() for network in networks}
+        listening = {name: asyncio.Event() for name in names}
         for feature in FEATURES:
             for job in feature.jobs:
                 clockwork.every(job.name, job.period, partial(self._tick, partial(self.dispatcher.run, job), couriers))
         async with asyncio.TaskGroup() as group:
-            serving = [group.create_task(self._serve(network, couriers, listening[network])) for network in networks]
+            serving = [group.create_task(self._serve(name, makers[name], couriers, listening[name])) for name in names]
             ticking = group.create_task(clockwork.run())
             telling = group.create_task(_tell_when_ready(listening.values(), ready))
             await asyncio.wait(serving)
@@ -164,13 +184,19 @@ class App:
                 task.cancel()
         raise Stopped("every bot has stopped; the log says why.")
 
-    async def _serve(self, network: str, couriers: dict[str, Courier], listening: asyncio.Event) -> None:
-        """Run a network's bot and its courier, and begin anew after a failure; one that was signed out has to stop."""
+    async def _serve(
+        self,
+        name: str,
+        make: Callable[[], Awaitable[tuple[Bot, Courier]]],
+        couriers: dict[str, Courier],
+        listening: asyncio.Event,
+    ) -> None:
+        """Run a bot and its courier, and begin anew after a failure; one that was signed out has to stop."""
         pause = 1.0
         while True:
-            bot, courier = await self._matrix(network)
-            couriers[network] = courier
-            delivering = asyncio.create_task(_deliver_when_ready(bot, courier, listening))
+            bot, courier = await make()
+            couriers[name] = courier
+            delivering = asyncio.create_task(_deliver_when_ready(bot, courier, listening, alone=self._is_alone(name)))
             began = asyncio.get_running_loop().time()
             try:
                 await bot.run(self.dispatcher)
@@ -195,21 +221,25 @@ class App:
         for courier in couriers.values():
             courier.nudge()
 
-    async def _matrix(self, network: str) -> tuple[MatrixBot, Courier]:
-        chosen = self.settings.matrix[network]
-        secret = self.settings.secrets.matrix.get(network, MatrixSecrets())
-        name = f"matrix:{network}"
-        couriers: list[Courier] = []
+    def _is_alone(self, name: str) -> bool:
+        """Tell whether no other process delivers for this bot: then what is in hand was left by one that died."""
+        platform, _colon, network = name.partition(":")
+        return platform != "discord" or self.settings.discord[network].shard_ids is None
 
+    async def _settle(self, name: str, network: str, rooms: Mapping[Purpose, str]) -> None:
         def settle(session: Session) -> None:
-            for purpose, address in (
-                (Purpose.NETWORK, chosen.room),
-                (Purpose.COORDINATORS, chosen.coordinators),
-            ):
+            for purpose, address in rooms.items():
                 if address:
                     places.settle(session, bot=name, purpose=purpose, network=network, address=address)
 
         await self.store.run(settle)
+
+    async def _matrix(self, network: str) -> tuple[Bot, Courier]:
+        chosen = self.settings.matrix[network]
+        secret = self.settings.secrets.matrix.get(network, MatrixSecrets())
+        name = f"matrix:{network}"
+        couriers: list[Courier] = []
+        await self._settle(name, network, {Purpose.NETWORK: chosen.room, Purpose.COORDINATORS: chosen.coordinators})
         bot = MatrixBot(
             MatrixAccount(
                 homeserver=chosen.homeserver,
@@ -230,17 +260,45 @@ class App:
             met=partial(_met, name),
             tell=lambda sentence: log.warning("for the operator", bot=name, said=sentence),
         )
-        courier = Courier(
+        couriers.append(self._courier(bot, chosen.prefix))
+        return bot, couriers[0]
+
+    async def _discord(self, network: str) -> tuple[Bot, Courier]:
+        chosen = self.settings.discord[network]
+        name = f"discord:{network}"
+        couriers: list[Courier] = []
+        rooms = {Purpose.NETWORK: chosen.channel, Purpose.COORDINATORS: chosen.coordinators}
+        await self._settle(name, network, {purpose: str(room or "") for purpose, room in rooms.items()})
+        bot = DiscordBot(
+            DiscordAccount(
+                network=network,
+                token=self.settings.secrets.discord[network].token.get_secret_value(),
+                folder=self.settings.hub.state / "discord" / network,
+                guild=chosen.guild,
+                roles={title: Role(role) for role, title in chosen.roles.items()},
+                shard_ids=tuple(chosen.shard_ids) if chosen.shard_ids is not None else None,
+                shard_count=chosen.shard_count,
+            ),
+            self.store,
+            catalogues=self.catalogues,
+            zone=ZoneInfo(self.hub.networks[network].zone),
+            clock=self.clock,
+            nudge=lambda: couriers[0].nudge(),  # noqa: PLW0108 the courier is made after the bot
+            met=partial(_met, name),
+        )
+        couriers.append(self._courier(bot))
+        return bot, couriers[0]
+
+    def _courier(self, bot: Bot, prefix: str = "") -> Courier:
+        return Courier(
             bot,
             store=self.store,
             hub=self.hub,
             catalogues=self.catalogues,
             clock=self.clock,
             owner=self.owner,
-            prefix=chosen.prefix,
+            prefix=prefix,
         )
-        couriers.append(courier)
-        return bot, courier
 
 
 def _met(bot: str, session: Session, address: str, room: str) -> None:
@@ -256,12 +314,13 @@ def _pickle_secret(recovery_key: SecretStr, master: bytes, name: str) -> str:
     return hmac.new(secret, f"pickle:{name}".encode(), hashlib.sha256).hexdigest()
 
 
-async def _deliver_when_ready(bot: MatrixBot, courier: Courier, listening: asyncio.Event) -> None:
-    """Deliver once the bot listens: what waits for an absent homeserver has not been tried."""
+async def _deliver_when_ready(bot: Bot, courier: Courier, listening: asyncio.Event, *, alone: bool) -> None:
+    """Deliver once the bot listens: what waits for an absent platform has not been tried."""
     await bot.ready()
     listening.set()
-    with suppress(Busy):  # then the leases run out by themselves
-        await courier.resume()
+    if alone:
+        with suppress(Busy):  # then the leases run out by themselves
+            await courier.resume()
     await courier.run()
 
 

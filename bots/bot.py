@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from commands.core.dispatch import Dispatcher
 from commands.core.reply import Reply
 from commands.core.text import Voice
 
@@ -27,6 +28,9 @@ class Parcel:
         thread: the event that a thread hangs on; the same.
         asked: room and event of a question that is answered in private; the question gets a mark.
         mention: whether the person at `address` is to be notified.
+        ticket: what the platform gave along with the question to answer it by; it expires.
+        public: by the ticket, everybody in the room may see the answer.
+        question: the key of the question that the reply puts, on a surface that answers it by a form.
         first_try_at: when delivery was first tried; None at the first try.
     """
 
@@ -39,6 +43,9 @@ class Parcel:
     thread: str | None = None
     asked: tuple[str, str] | None = None
     mention: bool = False
+    ticket: str | None = None
+    public: bool = False
+    question: str | None = None
     first_try_at: datetime | None = None
 
 
@@ -54,6 +61,10 @@ class Undelivered(Exception):  # noqa: N818 it says what the parcel is
         super().__init__(reason)
         self.permanent = permanent
         self.retry_after = retry_after
+
+
+class SignedOut(Exception):  # noqa: N818 it names what happened
+    """The platform does not take our token any more, or not our password: an operator has to look."""
 
 
 class Answers(Protocol):
@@ -74,8 +85,16 @@ class Bot(Protocol):
     def network(self) -> str:
         """The network the bot serves."""
 
-    async def run(self, dispatcher: Answers) -> None:
-        """Hear people until cancelled; an end by itself means that an operator has to act."""
+    async def run(self, dispatcher: Dispatcher) -> None:
+        """Hear people until cancelled.
+
+        Raises:
+            SignedOut: an operator has to act.
+            Exception: it can go on when it is begun anew.
+        """
+
+    async def ready(self) -> None:
+        """Wait until the bot listens."""
 
     async def deliver(self, parcel: Parcel, reply: Reply, voice: Voice) -> str:
         """Deliver a parcel once, however often this is called, and return the platform's id of it.

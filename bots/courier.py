@@ -237,6 +237,9 @@ class Courier:
             thread=envelope.thread,
             mention=envelope.mention,
             asked=envelope.asked,
+            ticket=envelope.ticket,
+            public=envelope.public,
+            question=envelope.question,
             first_try_at=message.first_try_at,
         )
         voice = Voice(
@@ -258,23 +261,29 @@ class Courier:
         log.warning("a message could not be delivered", bot=self._bot.name, lane=message.lane.name, reason=error)
         await self._store.run(partial(self._give_up, message, error))
 
+    def _may_take_over(self, other: str, lane: Lane) -> bool:
+        """Tell whether another bot may say it: a ping names nothing, but an answer may be confidential."""
+        confidential = lane is Lane.REPLY
+        overheard = other.partition(":")[0] in self._hub.overheard
+        return other != self._bot.name and not (confidential and overheard)
+
     def _give_up(self, message: Claimed, error: str, session: Session) -> None:
         """Give a message up; try the person's other account, else tell the coordinators that there is one."""
         now = self._clock()
         if not outbox.dead(session, message.key, self._owner, error, now):
             return
-        if message.member_id is None or message.payload is None or message.lane is Lane.REPLY:
+        if message.member_id is None or message.payload is None:
             return
         if ":via:" not in message.key:
             ways = members.reach(session, message.member_id, self._bot.network, self._hub.platforms)
-            other = next((way.sender for way in ways if way.sender != self._bot.name), None)
+            other = next((way.sender for way in ways if self._may_take_over(way.sender, message.lane)), None)
             if other is not None:
                 outbox.put(
                     session,
                     key=f"{message.key}:via:{other}",
                     sender=other,
                     owner=message.member_id,
-                    payload=message.payload,
+                    payload=Envelope.unpack(message.payload).elsewhere().pack(),
                     member_id=message.member_id,
                     lane=message.lane,
                     due_at=now,

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 from zoneinfo import ZoneInfo
 
 from bots.app import store_of
+from bots.discord.client import sign_in
 from bots.settings import MatrixSettings, Settings, load
 from knowledge.library import Library
 from storage.engine import SQLITE
@@ -24,12 +25,16 @@ def examine(path: Path) -> int:
     settings = load(path)
     sick = 0
     checks: list[tuple[str, Callable[[], str]]] = [
-        ("settings", lambda: f"{len(settings.networks)} networks, {len(settings.matrix)} bots"),
+        ("settings", lambda: f"{len(settings.networks)} networks, {len(settings.matrix) + len(settings.discord)} bots"),
         ("SQLite", lambda: SQLITE),
         ("time zones", _zones),
         ("library", lambda: f"{len(Library.load().kinds())} kinds of resources"),
         ("database", lambda: asyncio.run(_database(settings))),
         *((f"homeserver of {network}", lambda bot=bot: _homeserver(bot)) for network, bot in settings.matrix.items()),
+        *(
+            (f"Discord of {network}", lambda secret=secret: asyncio.run(sign_in(secret.token.get_secret_value())))
+            for network, secret in settings.secrets.discord.items()
+        ),
     ]
     for name, check in checks:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "IMPACTHUB_"
@@ -41,6 +41,7 @@ class HubSettings(_Section):
     keys: str = "sqlite:///state/keys.db"
     state: Path = Path("state")
     first_admin: str = ""
+    confidential: list[Literal["matrix", "discord"]] = ["matrix"]
     clock_shift: timedelta = timedelta()
     pace_burst: int = Field(20, ge=1)
     pace_seconds: float = Field(2.0, gt=0)
@@ -67,11 +68,36 @@ class MatrixSettings(_Section):
     prefix: str = Field("!", pattern=r"^\S{1,8}$")
 
 
+class DiscordSettings(_Section):
+    """One network's application on Discord."""
+
+    guild: int = Field(gt=0)
+    channel: int | None = Field(None, gt=0)
+    coordinators: int | None = Field(None, gt=0)
+    roles: dict[Literal["member", "mentor"], str] = {}
+    shard_count: int | None = Field(None, ge=1)
+    shard_ids: list[int] | None = None
+
+    @model_validator(mode="after")
+    def _shards_are_among_all(self) -> DiscordSettings:
+        if self.shard_ids is not None and (
+            self.shard_count is None or not self.shard_ids or not set(self.shard_ids) <= set(range(self.shard_count))
+        ):
+            raise ValueError("shard_ids are numbers from 0 up to shard_count, which has to be set as well")
+        return self
+
+
 class MatrixSecrets(_Section):
     """What one bot on Matrix must not tell."""
 
     password: SecretStr = SecretStr("")
     recovery_key: SecretStr = SecretStr("")
+
+
+class DiscordSecrets(_Section):
+    """What one application on Discord must not tell."""
+
+    token: SecretStr = SecretStr("")
 
 
 class Secrets(_Section):
@@ -80,6 +106,7 @@ class Secrets(_Section):
     master_key: SecretStr
     former_master_keys: list[SecretStr] = []
     matrix: dict[str, MatrixSecrets] = {}
+    discord: dict[str, DiscordSecrets] = {}
 
 
 class Settings(BaseSettings):
@@ -92,6 +119,7 @@ class Settings(BaseSettings):
     hub: HubSettings = HubSettings()
     networks: dict[str, NetworkSettings]
     matrix: dict[str, MatrixSettings] = {}
+    discord: dict[str, DiscordSettings] = {}
     secrets: Secrets
 
     @classmethod
@@ -124,9 +152,13 @@ def load(path: Path) -> Settings:
         settings = Settings(**said)
     except ValidationError as error:
         raise WrongSetting(f"{path}: {_sentence(error)}") from None
-    for network in settings.matrix:
-        if network not in settings.networks:
-            raise WrongSetting(f"{path}: matrix.{network}: there is no network “{network}”.")
+    for platform, bots in (("matrix", settings.matrix), ("discord", settings.discord)):
+        for network in bots:
+            if network not in settings.networks:
+                raise WrongSetting(f"{path}: {platform}.{network}: there is no network “{network}”.")
+    for network in settings.discord:
+        if not settings.secrets.discord.get(network, DiscordSecrets()).token.get_secret_value():
+            raise WrongSetting(f"secrets.discord.{network}.token: this secret is missing; Discord gives it to the bot.")
     return settings
 
 

@@ -153,6 +153,7 @@ def put(
     lane: Lane,
     due_at: datetime,
     expires_at: datetime | None = None,
+    kept_for: tuple[str, datetime] | None = None,
     now: datetime,
 ) -> bool:
     """Put a message; a key that was there before changes nothing, whatever became of its message.
@@ -170,6 +171,7 @@ def put(
         lane: what goes first.
         due_at: not before this.
         expires_at: after this it is given up.
+        kept_for: the one courier that may claim it first, and until when.
         now: when it is put.
 
     Returns:
@@ -197,6 +199,8 @@ def put(
                 "expires_at": expires_at,
                 "state": State.PENDING,
                 "tries": 0,
+                "claimed_by": kept_for[0] if kept_for else None,
+                "claimed_until": kept_for[1] if kept_for else None,
                 "tx_id": tx_id(key),
             },
         )
@@ -229,20 +233,18 @@ def claim(session: Session, *, sender: str, owner: str, lease: timedelta, limit:
     return sorted(claimed, key=lambda message: (message.lane, message.due_at, message.key))
 
 
-_free: Final = (
-    (_c.sender == bindparam("the_sender"))
-    & (_c.state == text("'pending'"))
-    & or_(_c.claimed_until.is_(None), _c.claimed_until <= bindparam("now", type_=UTC))
-)
+_waiting: Final = (_c.sender == bindparam("the_sender")) & (_c.state == text("'pending'"))
+_free: Final = or_(_c.claimed_until.is_(None), _c.claimed_until <= bindparam("now", type_=UTC))
+_kept_for_us: Final = (_c.claimed_by == bindparam("owner")) & (_c.tries == 0)
 _expire: Final = (
     update(_outbox)
-    .where(_free, _c.expires_at <= bindparam("now", type_=UTC))
+    .where(_waiting, _free, _c.expires_at <= bindparam("now", type_=UTC))
     .values(state=State.DEAD, error="expired", ended_at=bindparam("now", type_=UTC), place=None, payload=None)
 )
 # A common table expression, because PostgreSQL could otherwise run the locking query more than once.
 _due: Final = (
     select(_c.key)
-    .where(_free, _c.due_at <= bindparam("now", type_=UTC))
+    .where(_waiting, or_(_free, _kept_for_us), _c.due_at <= bindparam("now", type_=UTC))
     .order_by(_c.lane, _c.due_at, _c.key)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)

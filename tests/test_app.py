@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from bots.app import App, Stopped
+from bots.bot import SignedOut
 from bots.courier import Courier
-from bots.matrix.client import SignedOut
 from bots.settings import SECRETS_FILE, Settings, WrongSetting, load
 
 KEY = "ab" * 32

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,11 +47,11 @@ class World:
         self.store = store
         self.now = NOW
 
-    def courier(self, bot, owner="one", **pace) -> Courier:
+    def courier(self, bot, owner="one", hub=HUB, **pace) -> Courier:
         return Courier(
             bot,
             store=self.store,
-            hub=HUB,
+            hub=hub,
             catalogues=Catalogues.load(),
             clock=lambda: self.now,
             owner=owner,
@@ -73,6 +74,12 @@ class World:
             return member
 
         return await self.store.run(enter)
+
+    async def also_on(self, member, platform):
+        def enter(session):
+            members.add_account(session, member, platform=platform, address=f"{platform}-ann", now=NOW)
+
+        await self.store.run(enter)
 
     async def put(self, member, key, *, lane=Lane.ALERT, expires=None, sender="console:uj"):
         await self.store.run(
@@ -317,3 +324,31 @@ async def test_a_courier_that_runs_delivers_what_is_put_and_stops_when_told(worl
 
 def test_a_networks_own_key_is_nobodys():
     assert subject_of("uj") != subject_of("climate")
+
+
+async def test_an_answer_that_cannot_be_given_reaches_the_persons_other_account_without_the_old_way_back(world):
+    ann, bot, paper = await world.person(), PaperBot(), PaperBot("paper")
+    await world.also_on(ann, "paper")
+    await world.put(ann, "reply", lane=Lane.REPLY)
+    bot.failures = [Undelivered("private messages are closed", permanent=True)]
+    await world.courier(bot).empty()
+    await world.courier(paper).empty()
+    assert paper.delivered == [("paper-ann", "reply")]
+
+
+async def test_an_answer_is_not_moved_to_a_platform_that_reads_along_but_a_ping_is(world):
+    hub = replace(HUB, overheard=frozenset({"paper"}))
+    ann, bot, paper = await world.person(), PaperBot(), PaperBot("paper")
+    await world.also_on(ann, "paper")
+    await world.put(ann, "reply", lane=Lane.REPLY)
+    await world.put(ann, "ping")
+    bot.failures = [Undelivered("gone", permanent=True), Undelivered("gone", permanent=True)]
+    await world.courier(bot, hub=hub).empty()
+    await world.courier(paper, hub=hub).empty()
+    assert paper.delivered == [("paper-ann", "ping")]
+
+
+def test_what_is_said_elsewhere_carries_no_way_back():
+    way = {"reply_to": "e", "thread": "t", "asked": ("r", "e"), "dm": "d", "ticket": "k", "question": "q"}
+    envelope = Envelope(Reply(plain("x")), language="uk", zone="Europe/Kyiv", mention=True, public=True, **way)
+    assert envelope.elsewhere() == Envelope(Reply(plain("x")), language="uk", zone="Europe/Kyiv", mention=True)

@@ -42,7 +42,7 @@ HUB = Hub(
         "uj": Network("uj", "Universal jurisdiction", "en", "Europe/Kyiv"),
         "sanctions": Network("sanctions", "Sanctions", "en", "Europe/Kyiv", off=frozenset({"digest"})),
     },
-    platforms=("console",),
+    platforms=("console", "matrix"),
 )
 
 probe = Feature("probe", Text("Commands that only these tests have"))

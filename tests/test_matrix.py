@@ -14,9 +14,8 @@ from urllib.parse import quote
 import pytest
 from structlog.testing import capture_logs
 
-from bots.bot import Parcel, Undelivered
+from bots.bot import Parcel, SignedOut, Undelivered
 from bots.homeserver import Homeserver
-from bots.matrix.client import SignedOut
 from bots.matrix.hearing import BUTTONS
 from commands.core.reply import Bars, File, Picture, Reply
 from commands.core.text import plain

@@ -22,14 +22,14 @@ from typing import Any, Final
 import structlog
 from nio import AsyncClient, Event, MatrixRoom, MegolmEvent, SyncResponse
 
-from bots.bot import Answers, Parcel, Undelivered
+from bots.bot import Answers, Parcel, SignedOut, Undelivered
 from bots.matrix import hearing, verification
 from bots.matrix.hearing import Line
 from bots.matrix.identity import Pins
 from bots.matrix.reading import FILTER, Reader, Row
 from bots.matrix.render import Part, render
 from bots.matrix.rooms import Rooms
-from bots.matrix.session import Login, MatrixAccount, SignedOut, alone_in
+from bots.matrix.session import Login, MatrixAccount, alone_in
 from bots.matrix.speaking import REMEMBERED, Address, Speaker, undelivered
 from bots.matrix.timeline import encrypted, said_at, since_we_came, taken_back
 from bots.matrix.trust import NotReady, Tell, Trust
@@ -41,7 +41,7 @@ from commands.core.text import Text, Voice, _
 from storage import inbox, outbox, places
 from storage.store import Busy, Session, Store
 
-__all__ = ["MatrixAccount", "MatrixBot", "SignedOut"]
+__all__ = ["MatrixAccount", "MatrixBot"]
 
 log = structlog.get_logger()
 

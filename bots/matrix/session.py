@@ -14,15 +14,12 @@ from typing import Any
 import structlog
 from nio import AsyncClient, AsyncClientConfig
 
+from bots.bot import SignedOut
 from bots.matrix.identity import Identity, read_recovery_key, write_private
 from bots.matrix.trust import KeyStore, Trust, password_stage
 from bots.matrix.wire import Away, Refusal, Wire, path
 
 log = structlog.get_logger()
-
-
-class SignedOut(Exception):  # noqa: N818 it names what happened
-    """The homeserver does not take our token any more, or not our password: an operator has to look."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,8 @@ LONGEST_LINE = 8000
 """Characters of a message that are read at all."""
 LONGEST_BUTTON = 90
 """Characters of a line that a button can carry by itself; a longer one is kept, and the button names where."""
+FIRST_TURN = timedelta(seconds=5)
+"""For how long an answer waits for the process that heard the question: it knows the shortest way back."""
 MOST_BLANKS = 5
 """Values that one form asks for."""
 
@@ -82,6 +84,8 @@ class Heard:
     question: str | None = None
     given: Mapping[str, str] | None = None
     ticket: str | None = None
+    vouched: tuple[str, ...] = ()
+    """Roles that somebody has at once who is heard for the first time: the platform vouches for them."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +246,11 @@ class Dispatcher:
         """
         return await self._store.run(partial(self._blank, heard))
 
+    def shown(self, heard: Heard) -> Shown:
+        """Tell who will see the answer, as far as that is certain before there is one."""
+        found = self._find(heard.said) if heard.question is None else None
+        return found[0].shown if found else Shown.ACTOR
+
     async def suggest(self, heard: Heard, name: str, typed: str) -> tuple[Voice, tuple[Choice, ...]]:
         """Return what somebody may mean who has typed this much of a value of the command in `heard.said`.
 
@@ -313,8 +322,11 @@ class Dispatcher:
             rng=self._rng,
             now=now,
         )
+        granted = {Role(each) for each in heard.vouched} if member.created_at == now else set()
         if self.hub.first_admin == f"{heard.platform}:{heard.address}":
-            members.grant(session, actor=None, member=member, network=heard.network, role=Role.ADMIN, now=now)
+            granted.add(Role.ADMIN)
+        for role in granted:
+            members.grant(session, actor=None, member=member, network=heard.network, role=role, now=now)
         return member
 
     def _converse(self, heard: Heard, session: Session) -> Said | None:
@@ -400,6 +412,8 @@ class Dispatcher:
     def _keep(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, voice: Voice) -> Said:
         """Record the answer: the open question and the outbox row, in the same transaction."""
         now = self._clock()
+        if heard.native and outcome.ask is not None:  # a form is filled in by one person
+            outcome = replace(outcome, shown=Shown.ACTOR)
         personal = _is_personal(heard, outcome.shown) and not outcome.gone
         if not personal:  # in whose zone somebody lives is not told to a room
             voice = replace(voice, zone=ZoneInfo(self.hub.networks[heard.network].zone))
@@ -472,6 +486,7 @@ class Dispatcher:
             place=None if to_person else heard.room,
             lane=Lane.REPLY,
             due_at=now,
+            kept_for=(self._owner, now + FIRST_TURN) if heard.native else None,
             now=now,
         )
 
@@ -508,14 +523,14 @@ class Dispatcher:
     def _press(self, context: Context, heard: Heard) -> _Outcome:
         """Act on a command, a pressed button or a form that was filled in: each of them is a line."""
         line, asked = heard.said.strip(), ""
+        for each in (line, *(heard.given or {}).values()):
+            _fit_to_read(each)
         if heard.question is not None:
             form = forms.current(context.session, member_id=context.actor.id, bot=heard.bot, room=heard.question)
             if form is None:
                 return _Outcome(Reply(_("That question is answered, too old, or was put to somebody else.")))
             asked = form.asked
             line = form.call if heard.given is not None else form.choices[int(line) - 1]
-        for each in (line, *(heard.given or {}).values()):
-            _fit_to_read(each)
         found = self._find(line)
         if heard.given is None or found is None:
             return self._follow(context, line, done=bool(asked))

@@ -1,7 +1,7 @@
 """Bring every catalogue up to date: find each sentence of the code, keep what is translated, mark what is new.
 
 Sentences stand in `_()`, `n_()`, `Text()`, `Refused()` and `Unreadable()`, in commands' docstrings and in the tables'
-declarations of privacy.
+declarations of privacy. The names of commands and of their values in menus are entries, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
 from commands import FEATURES
+from commands.core.feature import Commands
+from commands.core.names import names
 from commands.core.strings import LOCALES
 from storage.privacy import what
 
@@ -35,6 +37,8 @@ def sentences() -> dict[str | tuple[str, str], set[str]]:
             for param in command.params.values():
                 if param.kind.prose:
                     found.setdefault(param.kind.example, set()).add(f"commands/{feature.name}")
+    for name, feature_name in names(Commands(FEATURES)):
+        found.setdefault(name, set()).add(f"commands/{feature_name}")
     for kept in what():
         found.setdefault(kept.privacy.what, set()).add("storage")
     return {msgid: places for msgid, places in found.items() if _speaks(msgid)}

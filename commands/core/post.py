@@ -105,12 +105,15 @@ class Post:
         key: str,
         lane: Lane = Lane.ALERT,
         until: datetime | None = None,
+        confidential: bool = False,
     ) -> None:
         """Tell a person something in private, once for each `key`; it is dropped when `until` has passed.
 
-        It reaches them on the platform that they prefer, after the commit and outside their quiet hours.
+        It reaches them on the platform that they prefer, after the commit and outside their quiet hours; what is
+        `confidential` only where nobody reads along.
         """
-        ways = members.reach(self.session, to.id, network, self.hub.platforms)
+        platforms = [each for each in self.hub.platforms if not (confidential and each in self.hub.overheard)]
+        ways = members.reach(self.session, to.id, network, platforms)
         if not ways or ways[0].address is None:  # without a key there is nobody any more
             return
         outbox.put(

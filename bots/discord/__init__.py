@@ -1,0 +1,1 @@
+"""Discord: what is declared, heard and said there."""
