@@ -29,11 +29,11 @@ from discord import app_commands
 from bots.bot import Parcel, SignedOut, Undelivered
 from bots.discord.controls import CONTROLS, filled, form
 from bots.discord.declare import Names, declare, fingerprint, payload
-from bots.discord.render import Message, dressed, render
+from bots.discord.render import Message, dressed, enclosed, render
 from commands.core.dispatch import Blank, Dispatcher, Heard, Said
 from commands.core.feature import Command, Shown
 from commands.core.line import Call
-from commands.core.reply import Reply
+from commands.core.reply import Picture, Reply
 from commands.core.strings import Catalogues
 from commands.core.text import Voice, _
 from storage import inbox
@@ -123,6 +123,7 @@ class _Client(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
+            guild_ready_timeout=0.1,  # roles of the one server are all that is read of it
             max_ratelimit_timeout=30.0,
             shard_count=account.shard_count,
             shard_ids=cast(list[int], account.shard_ids),  # None means all of them
@@ -478,7 +479,7 @@ class DiscordBot:
         respond = way.interaction.response
 
         async def say() -> None:
-            with _sent(render(reply, dressed(voice), question=question)) as message:
+            with _sent(await _written(reply, voice, question=question)) as message:
                 await respond.send_message(view=message.view, files=message.files, ephemeral=hidden and way.in_server)
 
         async with way.turn:
@@ -546,10 +547,10 @@ class DiscordBot:
             return str(original.id)
         told_away = parcel.asked is not None and not parcel.public and not original.flags.ephemeral
         first = Reply(_("I have answered for you alone.")) if told_away else reply
-        with _sent(render(first, dressed(voice), question=None if told_away else parcel.question)) as message:
+        with _sent(await _written(first, voice, question=None if told_away else parcel.question)) as message:
             await webhook.edit_message(original.id, view=message.view, attachments=message.files)
         if told_away:
-            with _sent(render(reply, dressed(voice), question=parcel.question)) as message:
+            with _sent(await _written(reply, voice, question=parcel.question)) as message:
                 await webhook.send(view=message.view, files=message.files, ephemeral=True, wait=True)
         return str(original.id)
 
@@ -575,7 +576,7 @@ class DiscordBot:
             await self._store.run(lambda session: self._remember_dm(session, parcel.address or "", str(opened.id)))
         channel = client.get_partial_messageable(int(room))
         pinged = parcel.address if parcel.mention and parcel.place is not None else None
-        with _sent(render(reply, dressed(voice), question=parcel.question, mention=pinged)) as message:
+        with _sent(await _written(reply, voice, question=parcel.question, mention=pinged)) as message:
             said = await self._said_before(channel, parcel, message)
             if said is not None:
                 return said
@@ -616,6 +617,14 @@ def _words_of(components: Any) -> list[str]:
             found.append(as_dict["content"])
         found += _words_of(as_dict.get("components", []))
     return found
+
+
+async def _written(reply: Reply, voice: Voice, *, question: str | None = None, mention: str | None = None) -> Message:
+    """Write a reply as a message; what takes long to draw is drawn beside the other work."""
+    voice = dressed(voice)
+    slow = reply.page is not None or any(isinstance(block, Picture) for block in reply.blocks)
+    files = await asyncio.to_thread(enclosed, reply, voice) if slow else None
+    return render(reply, voice, question=question, mention=mention, files=files)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol, Self, cast
 
 import discord
 
-from commands import FEATURES
 from commands.core.dispatch import Blank
 from commands.core.feature import Param
 from commands.core.names import name_of_value
@@ -30,8 +29,6 @@ LONGEST_LABEL: Final = 45
 LONGEST_DESCRIPTION: Final = 100
 LONGEST_PLACEHOLDER: Final = 100
 LONGEST_INPUT: Final = 4000
-
-_ABOUT = {command.path: command.about for feature in FEATURES for command in feature.commands}
 
 
 class Hears(Protocol):
@@ -116,8 +113,7 @@ def form(blank: Blank, *, custom_id: str) -> discord.ui.Modal:
 
     The library does not wait for it: `filled` reads what comes back, in whichever process it arrives.
     """
-    title = blank.voice.say(_ABOUT[blank.call.path])
-    modal = discord.ui.Modal(title=fitted(title, LONGEST_TITLE), custom_id=custom_id)
+    modal = discord.ui.Modal(title=fitted(blank.voice.say(blank.about), LONGEST_TITLE), custom_id=custom_id)
     for param in blank.params:
         modal.add_item(
             discord.ui.Label(

@@ -77,10 +77,10 @@ def render(
     voice: Voice,
     *,
     question: str | None = None,
-    answerable: bool = True,
     mention: str | None = None,
+    files: Sequence[File] | None = None,
 ) -> Message:
-    """Write a reply as one message in this voice (see `dressed`); drawing a picture takes a tenth of a second.
+    """Write a reply as one message in this voice (see `dressed`).
 
     What is too long for the message is cut, and then all of its words go along as a file.
 
@@ -88,11 +88,11 @@ def render(
         reply: what to say; how to go on by typing is left out.
         voice: how to say it.
         question: the key of the question that this opens, under which its lines are kept.
-        answerable: whether that question can be answered in writing; where nothing was said about typing, it cannot.
         mention: the id of a person who is to be notified.
+        files: what `enclosed` has made of this reply, if it was called before.
     """
     rich, plain = _Hand(voice, rich=True), _Hand(replace(voice, stamp=None), rich=False)
-    by_writing = question is not None and answerable and reply.typed is not None
+    by_writing = question is not None and reply.typed is not None
     rows, left = _controls(reply.actions, plain, question, by_writing=by_writing)
 
     ping = f"<@{mention}>\n" if mention else ""
@@ -106,27 +106,34 @@ def render(
         text = ping + _beginning(blocks, words, LONGEST_TEXT - width(ping) - width(told)) + told
 
     pictures = [block for block in reply.blocks if isinstance(block, Picture)]
-    drawn = [File(each.name, "image/png", draw(each.bars, plain.voice)) for each in pictures]
-    files = _files([*drawn, *whole, *attachments(reply, plain.voice)])
+    made = list(enclosed(reply, voice) if files is None else files)
+    sent = _files([*made[: len(pictures)], *whole, *made[len(pictures) :]])
     items: list[discord.ui.Item[Any]] = [discord.ui.TextDisplay(text)] if text.strip() else []
     shown = [
         discord.MediaGalleryItem(file, description=fitted(plain.say(picture.alt), LONGEST_ALT))
-        for picture, file in zip(pictures, (each for each in files if each.filename != _BUNDLE), strict=False)
+        for picture, file in zip(pictures, (each for each in sent if each.filename != _BUNDLE), strict=False)
     ]
     if shown:
         items.append(discord.ui.MediaGallery(*shown))
-    items += (discord.ui.File(file) for file in files[len(shown) :])
+    items += (discord.ui.File(file) for file in sent[len(shown) :])
     items += (discord.ui.ActionRow(*row) for row in rows)
     view = discord.ui.LayoutView(timeout=None)
     for item in items or [discord.ui.TextDisplay("…")]:
         view.add_item(item)
-    return Message(view, files)
+    return Message(view, sent)
+
+
+def enclosed(reply: Reply, voice: Voice) -> list[File]:
+    """Draw a reply's pictures, then write its files; a picture takes a tenth of a second, in whatever thread."""
+    plain = replace(voice, stamp=None)
+    pictures = (block for block in reply.blocks if isinstance(block, Picture))
+    return [*(File(each.name, "image/png", draw(each.bars, plain)) for each in pictures), *attachments(reply, plain)]
 
 
 # -- words --------------------------------------------------------------------------------------------------------
 
 _SPECIAL = re.compile(r"[\\*_~|`<@\[\]]|:(?![ \n]|\Z)")
-_LEADING = re.compile(r"((?:^|[\r\n])\s*(?:[0-9]+(?=\.(?:\s|\Z)))?)([-#>]|(?<=[0-9])\.)")
+_LEADING = re.compile(r"((?:^|[\r\n])[^\S\r\n]*(?:[0-9]+(?=\.(?:\s|\Z)))?)([-#>]|(?<=[0-9])\.)")
 
 
 def escaped(words: str) -> str:

@@ -106,8 +106,9 @@ class Said:
 
 @dataclass(frozen=True)
 class Blank:
-    """A form to fill in: the call so far, what it still lacks, and the voice that asks for it."""
+    """A form to fill in: what it is about, the call so far, what that still lacks, and the voice that asks for it."""
 
+    about: Text
     call: Call
     params: tuple[Param, ...]
     voice: Voice
@@ -297,7 +298,7 @@ class Dispatcher:
             for name, param in command.params.items()
             if name == asked or (param.required and param.kind.prose and name not in call.given)
         ]
-        return Blank(call, tuple(lacking[:MOST_BLANKS]), context.voice) if lacking else None
+        return Blank(command.about, call, tuple(lacking[:MOST_BLANKS]), context.voice) if lacking else None
 
     def _somebody(self, session: Session, heard: Heard) -> Member:
         """Return who this is; somebody new is nobody yet, and is not remembered."""
@@ -443,8 +444,9 @@ class Dispatcher:
         """Keep what a form asks for and lines that no button can carry, under the key of what was heard."""
         if heard.question is not None and (outcome.done or outcome.ask is not None) and not outcome.gone:
             forms.stop(session, member_id=person, bot=heard.bot, room=heard.question)
+        written = outcome.ask is not None and not outcome.ask.param.kind.choices  # else buttons are all there is to it
         too_long = any(len(button.call.line()) > LONGEST_BUTTON for button in outcome.reply.actions)
-        if heard.key is None or not (outcome.ask is not None or too_long):
+        if heard.key is None or not (written or too_long):
             return None
         self._keep_form(session, heard, outcome, person, heard.key)
         return heard.key
