@@ -31,6 +31,7 @@ class Parcel:
         ticket: what the platform gave along with the question to answer it by; it expires.
         public: by the ticket, everybody in the room may see the answer.
         question: the key of the question that the reply puts, on a surface that answers it by a form.
+        remove: room and event of what was heard, which the platform is asked to take away first.
         first_try_at: when delivery was first tried; None at the first try.
     """
 
@@ -46,6 +47,7 @@ class Parcel:
     ticket: str | None = None
     public: bool = False
     question: str | None = None
+    remove: tuple[str, str] | None = None
     first_try_at: datetime | None = None
 
 

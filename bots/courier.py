@@ -25,7 +25,7 @@ from commands.core.reply import Reply
 from commands.core.strings import Catalogues
 from commands.core.text import Voice, n_
 from storage import members, outbox, places
-from storage.members import Member
+from storage.members import Member, Reach
 from storage.outbox import Claimed, Lane
 from storage.store import Busy, Session, Store
 
@@ -47,8 +47,7 @@ class Addressed:
     """A claimed message and what is needed to deliver it, read in the same transaction."""
 
     message: Claimed
-    address: str | None
-    dm: str | None
+    ways: tuple[Reach, ...]
     language: str
     zone: str
     quiet_until: datetime | None
@@ -163,13 +162,11 @@ class Courier:
         here = self._hub.networks[self._bot.network]
         member = session.get(Member, message.member_id) if message.member_id else None
         if member is None:
-            return Addressed(message, None, None, here.language, here.zone, None)
+            return Addressed(message, (), here.language, here.zone, None)
         ways = members.reach(session, member.id, here.key, self._hub.platforms)
-        way = next((way for way in ways if way.sender == self._bot.name), None)
         return Addressed(
             message,
-            way.address if way else None,
-            way.room if way else None,
+            tuple(way for way in ways if way.sender == self._bot.name and way.address is not None),
             member.language,
             member.zone,
             None if message.lane is Lane.REPLY else members.quiet_until(member, now),
@@ -188,7 +185,7 @@ class Courier:
                     )
                 )
                 return
-            if message.payload is None or (message.place is None and addressed.address is None):
+            if message.payload is None or (message.place is None and not addressed.ways):
                 await self._bury(message, "nobody is there to read it")
                 return
             try:
@@ -227,11 +224,14 @@ class Courier:
 
     def _parcel(self, addressed: Addressed, envelope: Envelope) -> tuple[Parcel, Reply, Voice]:
         message = addressed.message
+        # Who has several accounts on a platform is answered at the one that asked.
+        asked_by = (way for way in addressed.ways if way.address == envelope.address)
+        way = next(asked_by, addressed.ways[0] if addressed.ways else Reach(self._bot.name, None, None))
         parcel = Parcel(
             key=message.key,
             tx_id=message.tx_id,
-            address=addressed.address,
-            dm=envelope.dm or addressed.dm,
+            address=way.address,
+            dm=envelope.dm or way.room,
             place=message.place,
             reply_to=envelope.reply_to,
             thread=envelope.thread,
@@ -240,6 +240,7 @@ class Courier:
             ticket=envelope.ticket,
             public=envelope.public,
             question=envelope.question,
+            remove=envelope.remove,
             first_try_at=message.first_try_at,
         )
         voice = Voice(

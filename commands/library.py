@@ -174,7 +174,7 @@ def find(
 def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contract calls it ID
     """Show one entry of the library, with its source.
 
-    id: Which entry? Its name stands in [brackets] in the answers of find.
+    id: Which entry? The answers of find name each one.
     """
     facts = [
         (_("Kind"), KIND_NAMES[id.kind]),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
 from rapidfuzz import process
 
-from commands.core import Context, Feature, Fields, Reply, Table, Unreadable, _
+from commands.core import Context, Feature, Fields, JobContext, Reply, Table, Unreadable, _
 from commands.core.context import ROLE_NAMES, role_names
 from commands.core.kinds import Choice, Kind, clean, one_of
+from commands.core.line import Call
 from commands.core.strings import Catalogues
 from commands.core.text import Text, place_of, plain
 from commands.core.when import Moment, QuietSpan, read_days, read_moment, read_quiet, show_quiet
+from storage import links, privacy
 from storage import members as book
 from storage.members import Member, Role
 from storage.recurrence import zone_of
-from storage.refused import Refused
+from storage.refused import Line, Refused
 
 me = Feature("me", _("Your own settings"))
 roles = Feature("roles", _("Who may do what"))
@@ -56,6 +60,8 @@ LANGUAGE_NAMES: dict[str, Text] = {
 }
 """Every language that the bots speak, in its own words."""
 
+ONLY_ACCOUNT = _("This is your only account: without it nobody could reach you.")
+
 NO_QUIET = ("off", "none", "ні", "вимк", "нет", "выкл")
 
 
@@ -89,6 +95,39 @@ def _until(ctx: Context, typed: str) -> Moment | None:
         return read_moment(words, now=ctx.now, zone=ctx.voice.zone)
     except Unreadable:
         return Moment(read_days(words, now=ctx.now, zone=ctx.voice.zone).instants(ctx.voice.zone)[0])
+
+
+def _named(platform: str) -> Text:
+    return plain(platform.capitalize())
+
+
+def _one_of_platforms(typed: str, platforms: Sequence[str]) -> str:
+    platform = clean(typed).casefold()
+    if platform not in platforms:
+        names = [_named(each) for each in platforms]
+        raise Unreadable("“{typed}” is none of: {choices}.", typed=platform[:40], choices=names)
+    return platform
+
+
+def _platform(ctx: Context, typed: str) -> str | None:
+    return None if clean(typed).casefold() in NO_QUIET else _one_of_platforms(typed, ctx.hub.platforms)
+
+
+def _linked(ctx: Context, typed: str) -> str:
+    # A person may have an account where there is no bot any more; whether they have one is the rule's to say.
+    return _one_of_platforms(typed, sorted({*ctx.hub.platforms, *links.removable(ctx.session, ctx.actor_id)}))
+
+
+def _code(ctx: Context, typed: str) -> str:
+    """Read a code; whoever saw one could use it first, so what was said before others works no longer."""
+    code = clean(typed)
+    if not ctx.private:
+        links.spoil(ctx.session, code)
+        raise Unreadable(
+            "A code works only if you tell it to me in private, and this one works no longer. {link} gives a new one.",
+            link=Call("me link"),
+        )
+    return code
 
 
 def _member(ctx: Context, typed: str) -> Member:
@@ -137,6 +176,34 @@ Until = Annotated[
         example="2026-12-01 10:00",
     ),
 ]
+Platform = Annotated[
+    str | None,
+    Kind(
+        name=_("a platform"),
+        read=_platform,
+        show=lambda platform: platform or "off",
+        suggest=lambda ctx, _typed: [
+            *(Choice(each, _named(each)) for each in ctx.hub.platforms),
+            Choice("off", _("wherever I can")),
+        ],
+        example="matrix",
+    ),
+]
+LinkedPlatform = Annotated[
+    str,
+    Kind(
+        name=_("a platform where you have an account"),
+        read=_linked,
+        show=str,
+        suggest=lambda ctx, _typed: [Choice(each, _named(each)) for each in links.removable(ctx.session, ctx.actor_id)],
+        nothing=ONLY_ACCOUNT,
+        example="matrix",
+    ),
+]
+LinkCode = Annotated[
+    str,
+    Kind(name=_("a code"), read=_code, show=str, example="K-7K3FQ2AD", secret=True),
+]
 Handle = Annotated[
     Member,
     Kind(name=_("a handle"), read=_member, show=lambda member: member.handle, example="quiet-heron"),
@@ -154,13 +221,16 @@ RoleName = Annotated[
 _ROLE = one_of(_("a role"), {role.value: name for role, name in ROLE_NAMES.items() if role is not Role.GUEST})
 
 
-@me.command("me")
+@me.command("me", alias="me show")
 def show_me(ctx: Context) -> Reply:
     """Show what the Hub keeps as your settings."""
     until = ctx.actor.away_until
     away_until = ((_("Away until"), Text("{until}", {"until": until})),) if until and until > ctx.now else ()
     start, end = ctx.actor.quiet_from, ctx.actor.quiet_to
     quiet = plain(show_quiet(QuietSpan(start, end))) if start is not None and end is not None else _("none")
+    accounts = [_named(each) for each in sorted(book.accounts(ctx.session, ctx.actor_id).values())]
+    linked = ((_("Accounts"), Text("{accounts}", {"accounts": accounts})),) if len(accounts) > 1 else ()
+    preferred = ((_("Pings first on"), _named(ctx.actor.platform)),) if ctx.actor.platform else ()
     return Reply(
         Fields(
             (
@@ -170,6 +240,8 @@ def show_me(ctx: Context) -> Reply:
                 (_("Time zone"), _("{zone}; now it is {moment}", zone=ctx.actor.zone, moment=ctx.now)),
                 (_("Quiet hours"), quiet),
                 *away_until,
+                *linked,
+                *preferred,
             )
         ),
         _(
@@ -232,6 +304,123 @@ def away(ctx: Context, until: Until) -> Reply:
     if until is None:
         return Reply(_("Welcome back. I can ring again."))
     return Reply(_("Until {moment} I keep quiet. Only what would be too late then still reaches you.", moment=until.at))
+
+
+@me.command("me platform")
+def platform_(ctx: Context, platform: Platform) -> Reply:
+    """Choose the platform on which my pings reach you first.
+
+    platform: On which platform shall I reach you first? “off” means wherever I can.
+    """
+    book.set_platform(ctx.session, ctx.actor, platform)
+    if platform is None:
+        return Reply(_("My pings reach you wherever I can."))
+    said = _("From now on my pings reach you on {platform} first.", platform=_named(platform))
+    if platform in book.accounts(ctx.session, ctx.actor_id).values():
+        return Reply(said)
+    return Reply(said, _("You have no account there yet; {link} links one.", link=link.example()))
+
+
+@me.command()
+def link(ctx: Context) -> Reply:
+    """Get a code that makes another account of yours one with this one."""
+    code = links.issue(ctx.session, member=ctx.actor_id, now=ctx.now, rng=ctx.rng)
+    return Reply(
+        _(
+            "Say this to me on your other account within {length}, in private: {line}",
+            length=links.VALID_FOR,
+            line=Call(f"{confirm.path} {code}"),
+        ),
+        _(
+            "Whoever says it becomes you, so show it to nobody. "
+            "You stay {handle}, with the language, time zone and quiet hours that you have here.",
+            handle=ctx.actor.handle,
+        ),
+    )
+
+
+@me.command(
+    confirm=_(
+        "Say yes only if you asked for this code yourself, on another account of your own. This account becomes part "
+        "of that one: roles, bookings and words belong to both, and the handle, language, time zone and quiet hours "
+        "that you have here end. Join them?"
+    ),
+    audited=True,
+)
+def confirm(ctx: Context, code: LinkCode) -> Reply:
+    """Make this account one with the account on which you got a code.
+
+    code: Which code did you get on your other account?
+    """
+    survivor = links.redeem(ctx.session, code=code, by=ctx.actor_id, now=ctx.now)
+    if survivor is None:
+        return Reply(
+            _(
+                "That code does not work. A code works once, for {length}, and not on the account that got it: "
+                "say {link} there for a new one.",
+                length=links.VALID_FOR,
+                link=link.example(),
+            )
+        )
+    here = sorted(set(book.accounts(ctx.session, ctx.actor_id).values()))
+    ctx.subject = str(survivor.id)
+    # Before they are one: the account that got the code must hear of it, and not only the one that said it.
+    ctx.tell(
+        survivor,
+        Reply(
+            _(
+                "Another account of yours is linked now, on {platforms}: whoever has it is you. "
+                "If that was not you, say {unlink} at once and tell your coordinator.",
+                platforms=[_named(each) for each in here],
+                unlink=[Call(f"{unlink.path} {each}") for each in here],
+            )
+        ),
+        network=ctx.network,
+        key=f"linked:{survivor.id}:{ctx.now.isoformat()}",
+    )
+    links.join(ctx.session, survivor=survivor, merged=ctx.actor, now=ctx.now)
+    ctx.actor, ctx.actor_id = survivor, survivor.id
+    return Reply(
+        _(
+            "Done: you are {handle} on this account, too. Roles, bookings and settings are the same on both.",
+            handle=survivor.handle,
+        )
+    )
+
+
+@me.command(
+    confirm=_("I will no longer know the account there, and it can see and do nothing of yours. Unlink it?"),
+    audited=True,
+)
+def unlink(ctx: Context, platform: LinkedPlatform) -> Reply:
+    """Take your account on a platform away from you: I no longer know it.
+
+    platform: On which platform? Of several accounts on your only platform, the first one stays.
+    """
+    if ctx.platform == platform:
+        if not ctx.private:
+            raise Refused("Please say this to me in private: {line}.", line=Line(f"{unlink.path} {platform}"))
+        ctx.gone = True  # nobody is known at this account any more: the answer goes to the room where it was asked
+    links.unlink(ctx.session, member=ctx.actor, platform=platform)
+    ctx.subject = platform
+    ctx.tell(
+        ctx.actor,
+        Reply(
+            _(
+                "I no longer know your account on {platform}. If that was not you, tell your coordinator.",
+                platform=_named(platform),
+            )
+        ),
+        network=ctx.network,
+        key=f"unlinked:{ctx.actor_id}:{ctx.now.isoformat()}",
+    )
+    return Reply(_("Done: I no longer know your account on {platform}.", platform=_named(platform)))
+
+
+@me.every(timedelta(minutes=5))
+def shred(ctx: JobContext) -> None:
+    """Destroy the keys of members who became part of others: old copies of what was sealed under them stay shut."""
+    privacy.shred(ctx.session, ctx.now)
 
 
 @roles.command(allow=Role.COORDINATOR, audited=True)

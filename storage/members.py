@@ -50,6 +50,7 @@ class Member(Table, table=True):
         quiet_from, quiet_to: no pings between these minutes of the person's own day (0 to 1439); None:
         always.
         away_until: no pings before this instant.
+        platform: where pings arrive first, such as "matrix"; None: where they reach the person best.
         created_at: when we first heard from them.
     """
 
@@ -66,6 +67,7 @@ class Member(Table, table=True):
     quiet_from: int | None = None
     quiet_to: int | None = None
     away_until: datetime | None = Field(default=None, sa_type=UTC)
+    platform: str | None = Field(default=None, max_length=32)
     created_at: datetime = Field(sa_type=UTC)
 
 
@@ -76,6 +78,7 @@ class Account(Table, table=True):
         platform: such as "matrix".
         fingerprint: a blind index of the address, to recognise it by.
         address: the platform's id of the account.
+        created_at: since when it is this person's.
     """
 
     privacy: ClassVar[Privacy] = Privacy(
@@ -144,8 +147,15 @@ _known: Final = (
 )
 _account: Final = core(Account).c
 _room: Final = core(DirectRoom).c
+_person: Final = core(Member).c
 _ways: Final = (
-    select(_account.platform, envelope(_account.address), envelope(_room.address).label("room"))
+    select(
+        _account.platform,
+        envelope(_account.address),
+        envelope(_room.address).label("room"),
+        (_account.platform == _person.platform).label("preferred"),
+    )
+    .join(core(Member), _person.id == _account.member_id)
     .outerjoin(
         core(DirectRoom),
         and_(
@@ -303,6 +313,12 @@ def set_away(session: Session, member: Member, until: datetime | None) -> None:
     session.add(member)
 
 
+def set_platform(session: Session, member: Member, platform: str | None) -> None:
+    """Let a person's pings arrive on this platform first; None: where they reach the person best."""
+    member.platform = platform
+    session.add(member)
+
+
 def set_dm(session: Session, account: Account, bot: str, address: str) -> None:
     """Remember in which room a bot talks with an account in private, instead of the one before."""
     room = session.get(DirectRoom, (account.id, bot))
@@ -322,13 +338,14 @@ def reach(
 ) -> list[Reach]:
     """All ways to reach a person by the bots of a network, best first; empty if there are none.
 
-    A room that exists is better than one that must be made first; then the order of `platforms` decides
-    (Matrix can keep a secret), then the newer account. An address that cannot be opened is as if it were erased.
+    The platform that the person prefers comes first. Then a room that exists is better than one that must be
+    made first; then the order of `platforms` decides (Matrix can keep a secret), then the newer account. An
+    address that cannot be opened is as if it were erased.
     """
     order = {platform: rank for rank, platform in enumerate(platforms)}
     found = execute(session, _ways, {"member_id": member_id, "network": network})
     ways = [row for row in found if row.platform in order]
-    ways.sort(key=lambda way: (way.room is None, order[way.platform]))
+    ways.sort(key=lambda way: (not way.preferred, way.room is None, order[way.platform]))
     return [
         Reach(f"{way.platform}:{network}", _words(_account.address, way.address), _words(_room.address, way.room))
         for way in ways
@@ -339,6 +356,13 @@ def account(session: Session, *, platform: str, address: str) -> Account | None:
     """The account behind a platform's id; None if nobody here has it."""
     fingerprint = ring().blind(f"account.{platform}", address)
     return session.exec(select(Account).where(Account.platform == platform, Account.fingerprint == fingerprint)).first()
+
+
+def accounts(session: Session, member_id: UUID) -> dict[UUID, str]:
+    """A person's accounts, as row id and platform; the one they had first comes first."""
+    held = select(_account.id, _account.platform).where(_account.member_id == member_id)
+    rows = execute(session, held.order_by(_account.created_at, _account.id))
+    return {row.id: row.platform for row in rows}
 
 
 def everyone(session: Session, network: str) -> list[tuple[Member, frozenset[Role]]]:

@@ -1,29 +1,48 @@
-"""What we know about a person, shown and forgotten: one walk over all tables and what they declare.
+"""What we know about a person, shown, joined and forgotten: one walk over all tables and what they declare.
 
 Erasing destroys the person's data key first: from that moment no copy of their words can be read, in no
 backup either. Then the rows go, each table as it declares. That somebody was erased is written down twice,
 without saying
 who: in the key store and in the store. A backup of either that is restored later still finds it in the
 other, and `replay` erases once more whom the backup brought back.
+
+A member who became part of another is written down as erased, too. What an old backup brings back of them is
+erased again: nobody can act as them, and their account is a stranger's until it is linked anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import Column, ColumnElement, LargeBinary, and_, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy import Table as CoreTable
 from sqlmodel import Field
 
-from storage import outbox
+from storage import audit, outbox
+from storage.audit import AuditEntry
 from storage.engine import upsert
-from storage.members import Member
-from storage.sealed import ring
+from storage.members import EVERYWHERE, Member
+from storage.refused import Refused
+from storage.sealed import TamperedError, ring
 from storage.store import Conflict, Session, attempt, changed, execute
-from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, every_table
+from storage.table import (
+    UTC,
+    Erasure,
+    Privacy,
+    Sealed,
+    SealedText,
+    Table,
+    core,
+    envelope,
+    every_table,
+    opened,
+)
+
+_SETTLED: Final = timedelta(minutes=5)
+"""After this nobody is still in a transaction that began before a join: PostgreSQL ends them earlier."""
 
 
 class Erased(Table, table=True):
@@ -103,11 +122,42 @@ def erase(session: Session, member_id: UUID, now: datetime) -> Report:
                 report.rows[table.name] = _forget(session, table, privacy, member_id)
         except Conflict:
             report.failed.append(table.name)
-    for thing in list(session):
-        # Whoever still holds one of these rows may read it, but must not bring it back by changing it.
-        if isinstance(thing, Table) and member_id in {getattr(thing, column) for column in thing.privacy.whose}:
-            session.expunge(thing)
+    _let_go(session, member_id)
     return report
+
+
+def join(session: Session, *, former: UUID, present: UUID, now: datetime) -> None:
+    """Make one member of two: every row of the former is the present one's, and every word is sealed for them.
+
+    Where both have what can be there only once, the present one's stays; so it is with the member itself. The
+    former's data key is of no use from then on, and `shred` destroys it.
+
+    Raises:
+        Refused: the audit was changed by somebody, and would look whole afterwards.
+    """
+    session.flush()
+    _let_go(session, former)
+    _sign_anew(session, former, present, now)
+    for table, privacy in _tables(children_first=True):
+        for column in table.columns:
+            if isinstance(column.type, SealedText):
+                _reseal(session, table, column, former, present)
+        for name in privacy.whose:
+            _repoint(session, table, table.c[name], former, present)
+    _note(session, ring().blind("erasure", former.hex), now)
+
+
+def shred(session: Session, now: datetime) -> None:
+    """Destroy the data keys of members who became part of others a while ago. Safe to repeat.
+
+    Not in the transaction of the join: a key is gone at once, and if that transaction then failed, the words sealed
+    under it would be lost.
+    """
+    noted = select(core(Erased)).where(core(Erased).c.at <= now - _SETTLED)
+    settled = {row.mark: row.at for row in execute(session, noted)}
+    keys = ring()
+    if fresh := settled.keys() - keys.journal().keys():
+        keys.replay({mark: settled[mark] for mark in fresh})
 
 
 def replay(session: Session, now: datetime) -> list[Report]:
@@ -159,6 +209,80 @@ def _tables(*, children_first: bool = False) -> Iterator[tuple[CoreTable, Privac
 
 def _about(table: CoreTable, privacy: Privacy, member_id: UUID) -> ColumnElement[bool]:
     return or_(*(table.c[column] == member_id for column in privacy.whose))
+
+
+def _let_go(session: Session, member_id: UUID) -> None:
+    """Whoever still holds one of a person's rows may read it, but must not bring it back by changing it."""
+    for thing in list(session):
+        if isinstance(thing, Table) and member_id in {getattr(thing, column) for column in thing.privacy.whose}:
+            session.expunge(thing)
+
+
+def _reseal(session: Session, table: CoreTable, column: Column[Any], former: UUID, present: UUID) -> None:
+    """Seal for the present owner what the column holds of the former one's, whoever's row it stands in."""
+    sealed_for = func.substr(type_coerce(column, LargeBinary), 2, 16, type_=LargeBinary)  # as an envelope begins
+    owned = select(*table.primary_key, envelope(column)).where(sealed_for == former.bytes)
+    for *key, stored in execute(session, owned).all():
+        try:
+            words = opened(column, stored)
+        except TamperedError:
+            continue  # nobody could read it before, nobody can afterwards
+        if words is not None and words.text is not None:
+            anew = {column.name: Sealed(present, words.text)}
+            execute(session, update(table).where(_row(table, key)).values(anew))
+
+
+def _repoint(session: Session, table: CoreTable, column: Column[Any], former: UUID, present: UUID) -> None:
+    """Let rows name the present member where they named the former; what the present one has already is dropped."""
+    anew = update(table).values({column.name: present})
+    try:
+        with attempt(session):
+            execute(session, anew.where(column == former))
+    except Conflict:
+        for key in execute(session, select(*table.primary_key).where(column == former)).all():
+            try:
+                with attempt(session):
+                    execute(session, anew.where(_row(table, key)))
+            except Conflict:
+                execute(session, delete(table).where(_row(table, key)))
+
+
+def _row(table: CoreTable, key: Sequence[Any]) -> ColumnElement[bool]:
+    return and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
+
+
+def _sign_anew(session: Session, former: UUID, present: UUID, now: datetime) -> None:
+    """Let the audit name the present member where it named the former.
+
+    The chain is hashed anew from there on, and says so itself: its newest entry then names the hash that was the last
+    one before. An audit that is broken stays as it is, for all to see.
+    """
+    entry = core(AuditEntry)
+    names = or_(entry.c.actor == former, entry.c.subject == str(former))
+    first = execute(session, select(func.min(entry.c.seq)).where(names)).scalar()
+    if first is None:
+        return
+    broken = audit.verify(session)
+    if broken is not None:
+        raise Refused("The audit is broken: entry {seq} does not fit the one before it.", seq=broken)
+    written = execute(session, select(entry).where(entry.c.seq >= first).order_by(entry.c.seq)).all()
+    execute(session, delete(entry).where(entry.c.seq >= first))
+    forgotten = first > 1 and execute(session, select(entry.c.seq).where(entry.c.seq == first - 1)).first() is None
+    if forgotten:  # by its age; the entries go on from its number and its hash all the same
+        last = written[0]._asdict() | {"seq": first - 1, "hash": written[0].prev}
+        execute(session, insert(entry).values(last))
+    for each in written:
+        audit.append(
+            session,
+            at=each.at,
+            network=each.network,
+            actor=present if each.actor == former else each.actor,
+            action=each.action,
+            subject=str(present) if each.subject == str(former) else each.subject,
+        )
+    if forgotten:
+        execute(session, delete(entry).where(entry.c.seq == first - 1))
+    audit.append(session, at=now, network=EVERYWHERE, actor=None, action="audit rewritten", subject=written[-1].hash)
 
 
 def _forget(session: Session, table: CoreTable, privacy: Privacy, member_id: UUID) -> int:

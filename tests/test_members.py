@@ -262,3 +262,40 @@ async def test_a_person_is_reached_where_a_room_is_and_else_on_matrix_first(
     assert await ways() == [("discord:uj", "77", "D2"), ("matrix:uj", "@ann:x", None)]
     assert await ways("climate") == [("matrix:climate", "@ann:x", None), ("discord:climate", "77", None)]
     assert await store.run(lambda s: members.reach(s, UUID(int=9), "uj")) == []
+
+
+async def test_a_person_is_reached_first_on_the_platform_they_prefer_if_they_are_there(
+    store: Store, meet: Meet, now: datetime
+) -> None:
+    def arrange(session: Session) -> Member:
+        ann = meet(session, "@ann:x")
+        account = members.account(session, platform="matrix", address="@ann:x")
+        assert account
+        members.set_dm(session, account, "matrix:uj", "!ann")
+        members.add_account(session, ann, platform="discord", address="77", now=now + timedelta(hours=1))
+        return ann
+
+    ann = await store.run(arrange)
+    ways = {}
+    for platform in (None, "matrix", "discord", "carrier pigeon"):
+        await store.run(lambda s, p=platform: members.set_platform(s, s.get_one(Member, ann.id), p))
+        ways[platform] = [way.sender for way in await store.run(lambda s: members.reach(s, ann.id, "uj"))]
+    assert ways == {
+        None: ["matrix:uj", "discord:uj"],
+        "matrix": ["matrix:uj", "discord:uj"],
+        "discord": ["discord:uj", "matrix:uj"],
+        "carrier pigeon": ["matrix:uj", "discord:uj"],
+    }
+
+
+async def test_a_persons_accounts_are_told_in_the_order_in_which_they_had_them(
+    store: Store, meet: Meet, now: datetime
+) -> None:
+    ann = await store.run(lambda s: meet(s, "@ann:x"))
+    for hours, platform in ((2, "discord"), (1, "console")):
+        at = now + timedelta(hours=hours)
+        await store.run(
+            lambda s, p=platform, at=at: members.add_account(s, ann, platform=p, address="a", now=at) and None
+        )
+    assert list((await store.run(lambda s: members.accounts(s, ann.id))).values()) == ["matrix", "console", "discord"]
+    assert await store.run(lambda s: members.accounts(s, UUID(int=9))) == {}

@@ -77,7 +77,6 @@ def test_processes_that_migrate_at_once_all_succeed(empty: tuple[str, str]) -> N
 async def test_a_migration_that_would_leave_orphans_is_undone(sqlite_store: Store, tmp_path: Path) -> None:
     with closing(sqlite.connect(tmp_path / "hub.db")) as raw:
         raw.execute("INSERT INTO role_grant VALUES ('nobody', 'uj', 'mentor', '2026-01-01 00:00:00.000000')")
-        raw.execute("UPDATE alembic_version SET version_num = '0001'")
         raw.commit()
     with pytest.raises(RuntimeError, match="role_grant"):
         await sqlite_store.migrate()

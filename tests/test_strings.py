@@ -15,6 +15,7 @@ from commands.core.extract import sentences, template
 from commands.core.feature import Command, Commands, Feature
 from commands.core.kinds import Unreadable
 from commands.core.line import Call, read_values
+from commands.core.names import menu, names
 from commands.core.strings import LOCALES, Catalogues
 from commands.core.text import Text, Voice
 from commands.core.when import read_days, read_length, read_moment, read_quiet, read_schedule, read_window
@@ -156,6 +157,12 @@ def test_extraction_finds_the_sentences_of_commands_rules_and_tables() -> None:
     assert {"Which slot?", "These are your own office hours.", "Your roles in the networks."} <= found
 
 
+def test_extraction_finds_the_names_that_menus_show() -> None:
+    found = set(template()._messages)
+    assert {"/find", "/hours book", "/me show", "topic:"} <= found
+    assert not {"/me", "/book", "sure:"} & found
+
+
 # Commands, as platforms take them
 
 
@@ -188,11 +195,27 @@ def test_a_feature_is_named_within_a_hundred_characters(language: str, feature: 
     assert 1 <= len(said(language, feature.about)) <= 100
 
 
-def test_no_command_path_hides_another() -> None:
-    """On Discord a command either runs or has subcommands below it, three levels deep at most."""
-    groups = {command.path.rpartition(" ")[0] for command in COMMANDS} - {""}
-    both = groups & {command.path for command in COMMANDS}
-    assert both <= {"me"}, "these need a second name where a platform forbids both"
+def test_in_a_menu_no_command_hides_another() -> None:
+    """There a path either runs or leads to others: what does both stands among them under its alias."""
+    shown = menu(COMMANDS)
+    assert set(shown.values()) == set(COMMANDS)
+    assert all(COMMANDS.by_path[path] is command for path, command in shown.items())
+    assert not [(path, other) for path in shown for other in shown if other.startswith(f"{path} ")]
+
+
+@for_every_catalogue
+def test_a_name_in_a_menu_is_translated_as_a_name(path: Path) -> None:
+    """A path with as many words, the same first word wherever it stands; one word for a value."""
+    groups: dict[str, set[str]] = {}
+    for name, _feature in names(COMMANDS):
+        translated = CATALOGUES.speak(path.stem).one(name)
+        if name.startswith("/"):
+            assert re.fullmatch(r"/[^\s/:]+" + r" [^\s/:]+" * name.count(" "), translated), translated
+            groups.setdefault(name.split(" ")[0], set()).add(translated.split(" ")[0])
+        else:
+            assert re.fullmatch(r"[^\s/:]+:", translated), translated
+    assert [words for words in groups.values() if len(words) > 1] == []
+    assert len(set().union(*groups.values())) == len(groups)
 
 
 @for_every_command

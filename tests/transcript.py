@@ -10,7 +10,8 @@ compares; `python -m tests.transcript` (`make accept`) writes them anew, for a p
     bot to mara> …
 
 `ann> …` is said to the bot in private, `ann in room> …` to the bot in the network's room, and `ann in passing> …` in
-the room to nobody in particular. `clock: 2027-03-22 10:00` in front of the cast sets the clock, in UTC.
+the room to nobody in particular. `ann on other> …` is said in private on another platform, by an account of that name
+there. `clock: 2027-03-22 10:00` in front of the cast sets the clock, in UTC.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ HUB = Hub(
         "sanctions": Network("sanctions", "Sanctions", "en", "Europe/Kyiv"),
         "climate": Network("climate", "Climate", "en", "Europe/Kyiv"),
     },
-    platforms=("console",),
+    platforms=("console", "other"),
 )
 CATALOGUES = Catalogues.load()
 LIBRARY = Library.load()
 
-_SAID = re.compile(r"^(\w+)( in room| in passing)?> ?(.*)$")
+_SAID = re.compile(r"^(\w+)( in room| in passing| on other)?> ?(.*)$")
 _CLOCK = re.compile(r"^clock: (\d{4}-\d\d-\d\d \d\d:\d\d)$")
 _LATER = re.compile(r"^\((\d+) (minute|hour|day)s? later\)$")
 _CAST = re.compile(r"^cast: (\w+) (\S+) (\w\w) (\S+)$")
@@ -83,16 +84,19 @@ class Stage:
             rng=random.Random(7),
             pace=Pace(burst=10_000),
         )
-        self.courier = Courier(
-            self,
-            store=self.store,
-            hub=HUB,
-            catalogues=CATALOGUES,
-            clock=lambda: self.now,
-            owner="stage",
-            per_second=10_000,
-            burst=10_000,
-        )
+        self.couriers = [
+            Courier(
+                bot,
+                store=self.store,
+                hub=HUB,
+                catalogues=CATALOGUES,
+                clock=lambda: self.now,
+                owner="stage",
+                per_second=10_000,
+                burst=10_000,
+            )
+            for bot in (self, Other(self))
+        ]
 
     async def cast(self, name: str, role: str, language: str, zone: str) -> None:
         """Let somebody take part; their handle is the name that the transcript gives them."""
@@ -117,13 +121,15 @@ class Stage:
 
         await self.store.run(enter)
 
-    async def say(self, who: str, words: str, *, in_room: bool = False, direct: bool = False) -> None:
+    async def say(
+        self, who: str, words: str, *, platform: str = "console", in_room: bool = False, direct: bool = False
+    ) -> None:
         """Let somebody say something, and write down what the bot says to whom."""
         said = await self.dispatcher.answer(
             Heard(
-                platform="console",
+                platform=platform,
                 address=who,
-                bot=self.name,
+                bot=f"{platform}:{self.network}",
                 network=self.network,
                 room="room" if in_room else f"dm:{who}",
                 private=not in_room,
@@ -132,7 +138,8 @@ class Stage:
             )
         )
         if said is not None:
-            to = f"bot to {who}" if said.shown is Shown.ACTOR or not in_room else "bot"
+            where = "" if platform == "console" else f" on {platform}"
+            to = f"bot to {who}{where}" if said.shown is Shown.ACTOR or not in_room else "bot"
             self.write(to, render(said.reply, said.voice))
         await self.carry()
 
@@ -148,7 +155,8 @@ class Stage:
 
     async def carry(self) -> None:
         """Let the courier deliver what is due, and write it down in an order that does not hang on chance."""
-        await self.courier.empty()
+        for courier in self.couriers:
+            await courier.empty()
         for speaker, words in sorted(self.arrived, key=lambda each: each[0]):
             self.write(speaker, words)
         self.arrived.clear()
@@ -167,6 +175,23 @@ class Stage:
         first, *rest = words.splitlines() or [""]
         self.lines.append(f"{speaker}> {first}".rstrip())
         self.lines += [f"    {line}".rstrip() for line in rest]
+
+
+@dataclass
+class Other:
+    """The bot of the same network on another platform."""
+
+    stage: Stage
+    name: str = f"other:{NETWORK}"
+    network: str = NETWORK
+
+    async def run(self, dispatcher: object) -> None:
+        """Nothing is heard by itself here either."""
+
+    async def deliver(self, parcel: Parcel, reply: Reply, voice: Voice) -> str:
+        """Write down what reaches somebody there."""
+        self.stage.arrived.append((f"bot to {parcel.address} on other", render(reply, voice)))
+        return parcel.key
 
 
 async def play(script: str, folder: Path) -> str:
@@ -193,7 +218,8 @@ async def play(script: str, folder: Path) -> str:
                 await stage.say(
                     said[1],
                     said[3].replace("\\n", "\n"),
-                    in_room=bool(said[2]),
+                    platform="other" if said[2] == " on other" else "console",
+                    in_room=said[2] in {" in room", " in passing"},
                     direct=said[2] == " in room",
                 )
     finally:

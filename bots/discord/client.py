@@ -518,6 +518,8 @@ class DiscordBot:
                 remote = await self._go_back(parcel, reply, voice)
                 if remote is not None:
                     return remote
+                if parcel.place not in {None, parcel.dm}:
+                    raise Undelivered("a personal answer came too late, and its room is not private", permanent=True)
             return await self._write(parcel, reply, voice)
 
     async def _go_back(self, parcel: Parcel, reply: Reply, voice: Voice) -> str | None:

@@ -517,6 +517,8 @@ class MatrixBot:
             raise undelivered(error) from error
         if parcel.place is not None and self._rooms.is_exposed(room):
             raise Undelivered("nobody is answered in the clear", permanent=True)
+        if parcel.remove is not None:
+            await self._take_away(*parcel.remove)
         late = parcel.first_try_at is not None and self._clock() - parcel.first_try_at > REMEMBERED
         to = Address(
             # One answers a press by answering the message that was pressed: a reaction has no place in a room's talk.
@@ -541,6 +543,14 @@ class MatrixBot:
         if parcel.asked is not None and parcel.asked[0] != room.room_id:
             self._beside(self.mark(*parcel.asked))
         return event
+
+    async def _take_away(self, room_id: str, event: str) -> None:
+        """Ask the homeserver to remove what somebody said; where we may not, the answer asks them to do it."""
+        address = path("rooms", room_id, "redact", event, outbox.tx_id(f"remove:{event}"))
+        try:
+            await self._wire.ask("PUT", address, {})
+        except (Refusal, Away) as error:
+            log.warning("a message could not be removed", bot=self.name, why=str(error))
 
     async def mark(self, room_id: str, event: str) -> None:
         """Put 📬 under a question that is answered in private. Never raises: the answer itself has arrived."""

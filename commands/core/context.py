@@ -43,6 +43,8 @@ class Context(Post):
     network: str = field(kw_only=True)
     platform: str = field(kw_only=True)
     private: bool = field(kw_only=True)
+    """Nobody else reads what was said, nor the answer."""
+    native: bool = field(default=False, kw_only=True)
     voice: Voice = field(kw_only=True, repr=False)
     commands: Commands = field(kw_only=True, repr=False)
     subject: str | None = None

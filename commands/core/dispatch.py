@@ -28,7 +28,7 @@ from storage import audit, codes, forms, inbox, leases, members, outbox, places
 from storage.members import Member, Role
 from storage.outbox import Lane
 from storage.refused import Line, Refused
-from storage.sealed import ErasedError
+from storage.sealed import ErasedError, ring
 from storage.store import Session, Store, wrote
 
 log = structlog.get_logger()
@@ -158,6 +158,8 @@ class _Outcome:
     """The open question, if any, is answered or ended."""
     gone: bool = False
     """The person has just been erased."""
+    remove: bool = False
+    """What was heard must not stay where it was said."""
 
 
 class Dispatcher:
@@ -360,6 +362,7 @@ class Dispatcher:
             network=heard.network,
             platform=heard.platform,
             private=heard.private,
+            native=heard.native,
             voice=self._voice(member),
             commands=self.commands,
         )
@@ -395,9 +398,11 @@ class Dispatcher:
 
     def _finish_erasing(self, heard: Heard, session: Session) -> Said | None:
         now = self._clock()
+        context = self._context(session, heard, now)
+        if not ring().erased(context.actor_id):  # it was somebody else's key, who is a part of this member now
+            return self._converse(heard, session)
         if not heard.native and not self._is_new(session, heard, now):
             return None
-        context = self._context(session, heard, now)
         context.private = True
         command = self.commands.by_path["privacy erase"]
         outcome = self._run(context, command, Call(command.path, {"sure": "yes"}))
@@ -427,7 +432,7 @@ class Dispatcher:
         if said.kept and heard.key is not None:
             if heard.native and not self._is_new(session, heard, now):
                 raise _AlreadyAnswered
-            self._post(session, heard, said, now, gone=outcome.gone)
+            self._post(session, heard, said, now, gone=outcome.gone, remove=outcome.remove)
         return said
 
     def _keep_question(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, room: str) -> None:
@@ -463,7 +468,9 @@ class Dispatcher:
             now=self._clock(),
         )
 
-    def _post(self, session: Session, heard: Heard, said: Said, now: datetime, *, gone: bool = False) -> None:
+    def _post(
+        self, session: Session, heard: Heard, said: Said, now: datetime, *, gone: bool = False, remove: bool = False
+    ) -> None:
         """Put an answer into the outbox. On a native surface it is the person's, whoever else may see it."""
         personal = _is_personal(heard, said.shown) and not gone
         to_person = (personal or heard.native) and not gone
@@ -480,9 +487,11 @@ class Dispatcher:
                 thread=None if personal else heard.thread,
                 asked=(heard.room, heard.key or "") if personal and not heard.private else None,
                 dm=heard.room if heard.private else None,
+                address=heard.address if to_person else None,
                 ticket=heard.ticket,
                 public=not personal and not gone,
                 question=said.question,
+                remove=(heard.room, heard.key or "") if remove else None,
             ).pack(),
             member_id=said.person if to_person else None,
             place=None if to_person else heard.room,
@@ -592,6 +601,8 @@ class Dispatcher:
         no = self._not_admitted(context, command)
         if no is not None:
             return _Outcome(Reply(no))
+        if context.native:  # what is picked from a menu nobody sees but who may see the answer
+            context.private = context.private or command.shown is Shown.ACTOR
         values = self._read(context, command, call)
         if isinstance(values, Ask):
             return _Outcome(values.reply(), command.shown, ask=values)

@@ -40,9 +40,9 @@ class Choice:
 class Kind(Generic[T]):
     """A kind of value. The law: `read(ctx, show(x)) == x` for every value that it can read.
 
-    `prose` values take the rest of the line; `secret` ones are asked for in private only and never offered as a
-    reaction; `example` is what a person might type. `choices` are all the values there are, where they are few and
-    the same for everybody.
+    In a `free` one any words may stand: the survivor guard looks at them before they are read. `prose` values take the
+    rest of the line; `secret` ones are asked for in private only and never offered as a reaction; `example` is what a
+    person might type. `choices` are all the values there are, where they are few and the same for everybody.
     """
 
     name: Text
@@ -54,6 +54,7 @@ class Kind(Generic[T]):
     nothing: Text | None = None
     """What is said instead of asking, when `suggest` knows every value and there is none."""
     prose: bool = False
+    free: bool = False
     secret: bool = False
 
 
@@ -108,7 +109,9 @@ def _yes_or_no(_ctx: Context, typed: str) -> bool:
     raise Unreadable("Please answer yes or no.")
 
 
-WORDS: Kind[str] = Kind(name=_("words"), read=_words, show=str, example="how to file a complaint", prose=True)
+WORDS: Kind[str] = Kind(
+    name=_("words"), read=_words, show=str, example="how to file a complaint", prose=True, free=True
+)
 WHOLE: Kind[int] = Kind(name=_("a whole number"), read=_whole, show=str, example="3")
 YES_OR_NO: Kind[bool] = Kind(
     name=_("yes or no"),

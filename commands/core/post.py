@@ -62,6 +62,8 @@ class Envelope:
     """The room and the event of a question whose answer is private: the question gets a mark."""
     dm: str | None = None
     """The private room where it was asked."""
+    address: str | None = None
+    """The account that asked, of several that a person may have on a platform."""
     mention: bool = False
     ticket: str | None = None
     """What the platform gave along with the question to answer it by, where it does that; it expires."""
@@ -69,6 +71,9 @@ class Envelope:
     """By the ticket, everybody in the room may see the answer."""
     question: str | None = None
     """The key of the question that is open now, on a surface where it is answered by pressing and in forms."""
+
+    remove: tuple[str, str] | None = None
+    """The room and the event of what was heard, if the platform is asked to take it away."""
 
     def elsewhere(self) -> Envelope:
         """Return the same words without the way back to where they were asked for."""
@@ -82,8 +87,8 @@ class Envelope:
     def unpack(cls, packed: str) -> Envelope:
         """Read a packed envelope."""
         inside = json.loads(packed)
-        asked = inside["asked"]
-        return cls(**{**inside, "reply": unpack(inside["reply"]), "asked": tuple(asked) if asked else None})
+        pairs = {name: tuple(inside[name]) for name in ("asked", "remove") if inside.get(name)}
+        return cls(**{**inside, **pairs, "reply": unpack(inside["reply"])})
 
 
 @dataclass
