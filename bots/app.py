@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import os
@@ -115,6 +116,7 @@ class App:
     dispatcher: Dispatcher
     owner: str
     clock: Callable[[], datetime]
+    couriers: dict[str, Courier]
 
     @classmethod
     @asynccontextmanager
@@ -123,10 +125,15 @@ class App:
         hub = hub_of(settings)
         catalogues = Catalogues.load()
         shift = settings.hub.clock_shift
+        couriers: dict[str, Courier] = {}
         owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
 
         def clock() -> datetime:
             return datetime.now(UTC) + shift
+
+        def posted(senders: frozenset[str]) -> None:
+            for name in senders & couriers.keys():
+                couriers[name].nudge()
 
         store = store_of(settings)
         try:
@@ -143,8 +150,9 @@ class App:
                 rng=random.SystemRandom(),
                 pace=Pace(settings.hub.pace_burst, timedelta(seconds=settings.hub.pace_seconds)),
                 owner=owner,
+                posted=posted,
             )
-            yield cls(settings, store, hub, catalogues, dispatcher, owner, clock)
+            yield cls(settings, store, hub, catalogues, dispatcher, owner, clock, couriers)
         finally:
             await store.close()
 
@@ -170,15 +178,14 @@ class App:
         if not names:
             raise WrongSetting(f"There is no bot “{only}” in the settings." if only else "No bot is set up.")
         clockwork = Clockwork()
-        couriers: dict[str, Courier] = {}
         listening = {name: asyncio.Event() for name in names}
         for feature in FEATURES:
             for job in feature.jobs:
-                clockwork.every(job.name, job.period, partial(self._tick, partial(self.dispatcher.run, job), couriers))
+                clockwork.every(job.name, job.period, partial(self.dispatcher.run, job))
         async with asyncio.TaskGroup() as group:
-            serving = [group.create_task(self._serve(name, makers[name], couriers, listening[name])) for name in names]
+            serving = [group.create_task(self._serve(name, makers[name], listening[name])) for name in names]
             ticking = group.create_task(clockwork.run())
-            telling = group.create_task(_tell_when_ready(listening.values(), ready))
+            telling = group.create_task(_tell_when_ready(listening.values(), partial(_settled, ready)))
             await asyncio.wait(serving)
             for task in (ticking, telling):
                 task.cancel()
@@ -188,14 +195,13 @@ class App:
         self,
         name: str,
         make: Callable[[], Awaitable[tuple[Bot, Courier]]],
-        couriers: dict[str, Courier],
         listening: asyncio.Event,
     ) -> None:
         """Run a bot and its courier, and begin anew after a failure; one that was signed out has to stop."""
         pause = 1.0
         while True:
             bot, courier = await make()
-            couriers[name] = courier
+            self.couriers[name] = courier
             delivering = asyncio.create_task(_deliver_when_ready(bot, courier, listening, alone=self._is_alone(name)))
             began = asyncio.get_running_loop().time()
             try:
@@ -215,12 +221,6 @@ class App:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    @staticmethod
-    async def _tick(work: Callable[[], Awaitable[None]], couriers: Mapping[str, Courier]) -> None:
-        await work()
-        for courier in couriers.values():
-            courier.nudge()
-
     def _is_alone(self, name: str) -> bool:
         """Tell whether no other process delivers for this bot: then what is in hand was left by one that died."""
         platform, _colon, network = name.partition(":")
@@ -238,7 +238,6 @@ class App:
         chosen = self.settings.matrix[network]
         secret = self.settings.secrets.matrix.get(network, MatrixSecrets())
         name = f"matrix:{network}"
-        couriers: list[Courier] = []
         await self._settle(name, network, {Purpose.NETWORK: chosen.room, Purpose.COORDINATORS: chosen.coordinators})
         bot = MatrixBot(
             MatrixAccount(
@@ -256,17 +255,14 @@ class App:
             self.store,
             voice=self.voice(network, chosen.prefix),
             clock=self.clock,
-            nudge=lambda: couriers[0].nudge(),  # noqa: PLW0108 the courier is made after the bot
             met=partial(_met, name),
             tell=lambda sentence: log.warning("for the operator", bot=name, said=sentence),
         )
-        couriers.append(self._courier(bot, chosen.prefix))
-        return bot, couriers[0]
+        return bot, self._courier(bot, chosen.prefix)
 
     async def _discord(self, network: str) -> tuple[Bot, Courier]:
         chosen = self.settings.discord[network]
         name = f"discord:{network}"
-        couriers: list[Courier] = []
         rooms = {Purpose.NETWORK: chosen.channel, Purpose.COORDINATORS: chosen.coordinators}
         await self._settle(name, network, {purpose: str(room or "") for purpose, room in rooms.items()})
         bot = DiscordBot(
@@ -283,13 +279,11 @@ class App:
             catalogues=self.catalogues,
             zone=ZoneInfo(self.hub.networks[network].zone),
             clock=self.clock,
-            nudge=lambda: couriers[0].nudge(),  # noqa: PLW0108 the courier is made after the bot
             met=partial(_met, name),
         )
-        couriers.append(self._courier(bot))
-        return bot, couriers[0]
+        return bot, self._courier(bot, free_replies=True)
 
-    def _courier(self, bot: Bot, prefix: str = "") -> Courier:
+    def _courier(self, bot: Bot, prefix: str = "", *, free_replies: bool = False) -> Courier:
         return Courier(
             bot,
             store=self.store,
@@ -298,6 +292,7 @@ class App:
             clock=self.clock,
             owner=self.owner,
             prefix=prefix,
+            free_replies=free_replies,
         )
 
 
@@ -322,6 +317,13 @@ async def _deliver_when_ready(bot: Bot, courier: Courier, listening: asyncio.Eve
         with suppress(Busy):  # then the leases run out by themselves
             await courier.resume()
     await courier.run()
+
+
+def _settled(ready: Callable[[], None]) -> None:
+    """Take what lives as long as the process out of the collector's sight: its long pauses were spent on that."""
+    gc.collect()
+    gc.freeze()
+    ready()
 
 
 async def _tell_when_ready(listening: Iterable[asyncio.Event], ready: Callable[[], None]) -> None:

@@ -54,7 +54,10 @@ class Addressed:
 
 
 class Courier:
-    """Delivers the messages of one bot. Messages to one destination arrive in the order in which they were claimed."""
+    """Delivers the messages of one bot. Messages to one destination arrive in the order in which they were claimed.
+
+    `per_second` and `burst` are the pace that the platform allows; where `free_replies` is set, answers count for none.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Courier:
         prefix: str = "",
         per_second: float = 20,
         burst: int = 100,
+        free_replies: bool = False,
     ) -> None:
         self._bot = bot
         self._store = store
@@ -78,6 +82,7 @@ class Courier:
         self._prefix = prefix
         self._rate = per_second
         self._burst = burst
+        self._free_replies = free_replies
         self._wake = asyncio.Event()
         self._in_hand: set[asyncio.Task[None]] = set()
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -153,10 +158,12 @@ class Courier:
         claimed = outbox.claim(session, sender=self._bot.name, owner=self._owner, lease=LEASE, limit=limit, now=now)
         if not claimed:
             return []
-        allowed = outbox.take(session, self._bot.name, len(claimed), now, rate=self._rate, burst=self._burst)
-        for late in claimed[allowed:]:
-            outbox.postpone(session, late.key, self._owner, now + timedelta(seconds=1 / self._rate))
-        return [self._addressed(session, message, now) for message in claimed[:allowed]]
+        paced = [message for message in claimed if not (self._free_replies and message.lane is Lane.REPLY)]
+        allowed = outbox.take(session, self._bot.name, len(paced), now, rate=self._rate, burst=self._burst)
+        late = paced[allowed:]
+        for number, message in enumerate(late, start=1):
+            outbox.postpone(session, message.key, self._owner, now + timedelta(seconds=number / self._rate))
+        return [self._addressed(session, message, now) for message in claimed if message not in late]
 
     def _addressed(self, session: Session, message: Claimed, now: datetime) -> Addressed:
         here = self._hub.networks[self._bot.network]

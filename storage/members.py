@@ -145,6 +145,13 @@ _known: Final = (
     .join(Account, col(Account.member_id) == Member.id)
     .where(Account.platform == bindparam("platform"), Account.fingerprint == bindparam("fingerprint"))
 )
+_with_roles: Final = _known.add_columns(_grant.c.role).outerjoin(
+    _grant,
+    and_(
+        _grant.c.member_id == Member.id,
+        or_(_grant.c.network == bindparam("network"), _grant.c.network == text("'*'")),
+    ),
+)
 _account: Final = core(Account).c
 _room: Final = core(DirectRoom).c
 _person: Final = core(Member).c
@@ -166,10 +173,24 @@ _ways: Final = (
     .where(_account.member_id == bindparam("member_id"))
     .order_by(_account.created_at.desc())
 )
+_accounts: Final = (
+    select(_account.id, _account.platform)
+    .where(_account.member_id == bindparam("member_id"))
+    .order_by(_account.created_at, _account.id)
+)
 _roles: Final = select(_grant.c.role).where(
     _grant.c.member_id == bindparam("member_id"),
     or_(_grant.c.network == bindparam("network"), _grant.c.network == text("'*'")),
 )
+
+
+def known(session: Session, *, platform: str, address: str, network: str) -> tuple[Member, frozenset[Role]] | None:
+    """Whose account this is, and their roles in a network (see `roles`); None for a stranger."""
+    fingerprint = ring().blind(f"account.{platform}", address)
+    rows = session.execute(_with_roles, {"platform": platform, "fingerprint": fingerprint, "network": network}).all()
+    if not rows:
+        return None
+    return rows[0][0], frozenset({Role.GUEST, *(role for _member, role in rows if role is not None)})
 
 
 def recognise(
@@ -360,9 +381,7 @@ def account(session: Session, *, platform: str, address: str) -> Account | None:
 
 def accounts(session: Session, member_id: UUID) -> dict[UUID, str]:
     """A person's accounts, as row id and platform; the one they had first comes first."""
-    held = select(_account.id, _account.platform).where(_account.member_id == member_id)
-    rows = execute(session, held.order_by(_account.created_at, _account.id))
-    return {row.id: row.platform for row in rows}
+    return {row.id: row.platform for row in execute(session, _accounts, {"member_id": member_id})}
 
 
 def everyone(session: Session, network: str) -> list[tuple[Member, frozenset[Role]]]:

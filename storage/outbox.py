@@ -153,7 +153,7 @@ def put(
     lane: Lane,
     due_at: datetime,
     expires_at: datetime | None = None,
-    kept_for: tuple[str, datetime] | None = None,
+    held_by: tuple[str, datetime] | None = None,
     now: datetime,
 ) -> bool:
     """Put a message; a key that was there before changes nothing, whatever became of its message.
@@ -171,7 +171,7 @@ def put(
         lane: what goes first.
         due_at: not before this.
         expires_at: after this it is given up.
-        kept_for: the one courier that may claim it first, and until when.
+        held_by: who delivers it without a courier, and until when couriers leave it alone.
         now: when it is put.
 
     Returns:
@@ -183,6 +183,7 @@ def put(
     """
     if (member_id is None) == (place is None):
         raise ValueError("A message goes to a member or to a place.")
+    session.info.setdefault("senders", set()).add(sender)
     return (
         changed(
             session,
@@ -199,13 +200,18 @@ def put(
                 "expires_at": expires_at,
                 "state": State.PENDING,
                 "tries": 0,
-                "claimed_by": kept_for[0] if kept_for else None,
-                "claimed_until": kept_for[1] if kept_for else None,
+                "claimed_by": held_by[0] if held_by else None,
+                "claimed_until": held_by[1] if held_by else None,
                 "tx_id": tx_id(key),
             },
         )
         > 0
     )
+
+
+def senders(session: Session) -> frozenset[str]:
+    """Who has something to send since this transaction, so that it leaves at once when it is committed."""
+    return frozenset(session.info.get("senders", ()))
 
 
 _put: Final = upsert(_outbox).on_conflict_do_nothing(index_elements=["key"])
@@ -235,7 +241,6 @@ def claim(session: Session, *, sender: str, owner: str, lease: timedelta, limit:
 
 _waiting: Final = (_c.sender == bindparam("the_sender")) & (_c.state == text("'pending'"))
 _free: Final = or_(_c.claimed_until.is_(None), _c.claimed_until <= bindparam("now", type_=UTC))
-_kept_for_us: Final = (_c.claimed_by == bindparam("owner")) & (_c.tries == 0)
 _expire: Final = (
     update(_outbox)
     .where(_waiting, _free, _c.expires_at <= bindparam("now", type_=UTC))
@@ -244,7 +249,7 @@ _expire: Final = (
 # A common table expression, because PostgreSQL could otherwise run the locking query more than once.
 _due: Final = (
     select(_c.key)
-    .where(_waiting, or_(_free, _kept_for_us), _c.due_at <= bindparam("now", type_=UTC))
+    .where(_waiting, _free, _c.due_at <= bindparam("now", type_=UTC))
     .order_by(_c.lane, _c.due_at, _c.key)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)

@@ -229,11 +229,14 @@ class Answering:
     heard: list[Heard] = field(default_factory=list)
     slow: float = 0.0
     reply: Callable[[Heard], Reply] | None = None
+    posted: Callable[[], None] = lambda: None
 
     async def answer(self, heard: Heard) -> object:
         await asyncio.sleep(self.slow)
         self.heard.append(heard)
-        return await self.store.run(lambda session: self._record(session, heard))
+        await self.store.run(lambda session: self._record(session, heard))
+        self.posted()
+        return None
 
     def _record(self, session: Session, heard: Heard) -> None:
         if heard.key is None or not inbox.done(session, heard.bot, heard.key, now()):
@@ -328,12 +331,11 @@ class Running:
             store,
             voice=voice(),
             clock=now,
-            nudge=lambda: self.post.wake.set(),  # noqa: PLW0108 the post is made after the bot
             met=lambda _session, address, room: self.met.append((address, room)),
             tell=self.told.append,
         )
         self.post = Post(store, self.bot)
-        self.dispatcher = Answering(store, self.bot.name, **more)
+        self.dispatcher = Answering(store, self.bot.name, posted=self.post.wake.set, **more)
         self.listening: asyncio.Task[None] | None = None
         self._posting: asyncio.Task[None] | None = None
 

@@ -18,7 +18,7 @@ from commands.core.strings import Catalogues
 from knowledge.library import Library
 from storage import inbox, members, outbox
 from storage.members import Member, Role
-from storage.outbox import Outbox
+from storage.outbox import Outbox, State
 from storage.store import Session, Store
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -71,6 +71,7 @@ class Desk:
         self.store = store
         self.now = NOW
         self.heard = 0
+        self.posted: list[frozenset[str]] = []
         self.dispatcher = Dispatcher(
             store=store,
             commands=COMMANDS,
@@ -80,6 +81,7 @@ class Desk:
             clock=lambda: self.now,
             rng=Random(7),
             pace=Pace(burst=100_000),
+            posted=self.posted.append,
         )
 
     def heard_from(self, who: str, said: str, **facts: Any) -> Heard:
@@ -110,6 +112,13 @@ class Desk:
     async def rows(self) -> dict[str, Outbox]:
         found = await self.store.run(lambda session: list(session.exec(select(Outbox))))
         return {row.key: row for row in found}
+
+    async def claim(self, owner: str = "one", after: timedelta = timedelta()) -> list[outbox.Claimed]:
+        return await self.store.run(
+            lambda session: outbox.claim(
+                session, sender="discord:uj", owner=owner, lease=timedelta(minutes=1), limit=9, now=NOW + after
+            )
+        )
 
     async def people(self) -> list[str]:
         return await self.store.run(lambda session: list(session.exec(select(Member.handle))))
@@ -165,28 +174,45 @@ async def test_a_change_that_is_heard_again_is_not_made_again(desk: Desk) -> Non
     assert "English" in await desk.words("ann", "me show")
 
 
-async def test_an_answer_can_be_kept_afterwards_and_once(desk: Desk) -> None:
+async def test_an_answer_that_did_not_arrive_is_handed_over_once(desk: Desk) -> None:
     heard = desk.heard_from("ann", "help")
     said = await desk.dispatcher.answer(heard)
     assert said is not None
-    assert await desk.dispatcher.keep(heard, said) is True
-    assert await desk.dispatcher.keep(heard, said) is False
-    assert set(await desk.rows()) == {"reply:discord:uj:1"}
+    await desk.dispatcher.hand_over(heard, said)
+    await desk.dispatcher.hand_over(heard, said)
+    rows = await desk.rows()
+    assert set(rows) == {"reply:discord:uj:1"}
+    assert len(await desk.claim()) == 1
 
 
-async def test_an_answer_waits_for_the_courier_that_knows_the_way_back(desk: Desk) -> None:
+async def test_couriers_leave_an_answer_alone_while_it_goes_the_shortest_way_back(desk: Desk) -> None:
+    heard = desk.heard_from("ann", "me language language=uk")
+    said = await desk.dispatcher.answer(heard)
+    assert said is not None
+    assert await desk.claim() == []
+    await desk.dispatcher.hand_over(heard, said)
+    assert len(await desk.claim()) == 1
+
+
+async def test_an_answer_whose_hearer_died_is_taken_over_after_a_while(desk: Desk) -> None:
     await desk.hear("ann", "me language language=uk")
+    assert await desk.claim(after=timedelta(seconds=4)) == []
+    assert len(await desk.claim(after=timedelta(seconds=6))) == 1
 
-    def claimed_by(owner: str, after: timedelta) -> Any:
-        return lambda session: outbox.claim(
-            session, sender="discord:uj", owner=owner, lease=timedelta(minutes=1), limit=9, now=NOW + after
-        )
 
-    assert await desk.store.run(claimed_by("other", timedelta())) == []
-    assert len(await desk.store.run(claimed_by("one", timedelta()))) == 1
-    assert await desk.store.run(claimed_by("one", timedelta(seconds=6))) == []
-    await desk.hear("ann", "me language language=en")
-    assert len(await desk.store.run(claimed_by("other", timedelta(seconds=6)))) == 1
+async def test_an_answer_that_arrived_is_nobodys_any_more(desk: Desk) -> None:
+    heard = desk.heard_from("ann", "me language language=uk")
+    await desk.dispatcher.answer(heard)
+    await desk.dispatcher.arrived(heard, "message")
+    row = (await desk.rows())["reply:discord:uj:1"]
+    assert (row.state, row.remote_id, row.payload) == (State.SENT, "message", None)
+    assert await desk.claim(after=timedelta(seconds=6)) == []
+
+
+async def test_who_has_something_to_send_is_told_after_the_commit(desk: Desk) -> None:
+    await desk.hear("ann", "me language language=uk")
+    await desk.hear("ann", "find words=torture")
+    assert desk.posted == [frozenset({"discord:uj"})]
 
 
 # Questions

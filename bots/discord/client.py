@@ -174,7 +174,6 @@ class DiscordBot:
         catalogues: what it speaks with somebody whose language nobody knows yet.
         zone: the network's zone.
         clock: tells the time.
-        nudge: called when an answer waits in the outbox.
         met: remembers, in a transaction, where the bot meets a person alone: (session, account, room).
     """
 
@@ -186,7 +185,6 @@ class DiscordBot:
         catalogues: Catalogues,
         zone: ZoneInfo,
         clock: Callable[[], datetime],
-        nudge: Callable[[], None] = lambda: None,
         met: Callable[[Session, str, str], None] = lambda _session, _address, _room: None,
     ) -> None:
         logging.getLogger("discord").setLevel(logging.CRITICAL)  # it logs people and tokens
@@ -197,7 +195,6 @@ class DiscordBot:
         self._catalogues = catalogues
         self._zone = zone
         self._clock = clock
-        self._nudge = nudge
         self._remember_dm = met
         self._client: _Client | None = None
         self._dispatcher: Dispatcher | None = None
@@ -290,8 +287,8 @@ class DiscordBot:
         """Take an app command; where words are missing that people write, a form asks for them first."""
         line = Call(command.path, values).line()
         heard = self._heard(interaction, line)
-        lacking = [each for each in command.params.values() if each.required and each.kind.prose]
-        if any(each.name not in values for each in lacking) and len(line) <= LONGEST_ID:
+        lacking = any(each.required and each.kind.prose and each.name not in values for each in command.params.values())
+        if lacking and len(line) <= LONGEST_ID and self._is_at_home(interaction):
             blank = await self._blank(heard)
             if blank is not None and await self._opened(interaction, blank, line):
                 return
@@ -333,6 +330,9 @@ class DiscordBot:
             if 1 <= len(each.value) <= 100
         ][:25]
 
+    def _is_at_home(self, interaction: discord.Interaction) -> bool:
+        return interaction.guild_id in {None, self._account.guild}
+
     def _heard(
         self,
         interaction: discord.Interaction,
@@ -366,9 +366,9 @@ class DiscordBot:
         return {role for role in borne if role is not None}
 
     async def _blank(self, heard: Heard) -> Blank | None:
-        """Return the form to open, unless finding it takes too long for a first response."""
+        """Return the form to open, unless finding it takes so long that none could be promised in time."""
         try:
-            async with asyncio.timeout(FIRST_RESPONSE - HEAD_START):
+            async with asyncio.timeout(FIRST_RESPONSE - HEAD_START - KEEPING):
                 return await self._dispatch.blank(heard)
         except Exception as error:  # noqa: BLE001 then the question is put as a message
             log.warning("a form could not be made", bot=self.name, error=type(error).__name__)
@@ -387,7 +387,7 @@ class DiscordBot:
 
     async def _hear(self, interaction: discord.Interaction, heard: Heard) -> None:
         """Have something answered. This ends when it is, or stands in the outbox; nothing is lost if it does not."""
-        if interaction.guild_id not in {None, self._account.guild}:
+        if not self._is_at_home(interaction):
             elsewhere = Reply(_("I am at home in another server. Please write to me there, or to me alone."))
             await self._say_only(interaction, elsewhere)
             return
@@ -404,13 +404,13 @@ class DiscordBot:
             said = await answering
         finally:
             answering.cancel()
-        if said is None or (not said.kept and await self._says_at_once(way, said)):
-            del self._ways[key]
-            return
-        if not said.kept:
-            await self._dispatch.keep(heard, said)
-        self._nudge()
-        asyncio.get_running_loop().call_later(FORGET, self._ways.pop, key, None)
+        if said is not None and not await self._says_at_once(way, said):
+            await self._dispatch.hand_over(heard, said)
+            asyncio.get_running_loop().call_later(FORGET, self._ways.pop, key, None)
+        else:
+            self._ways.pop(key, None)
+            if said is not None and said.kept:
+                await self._dispatch.arrived(heard, key)
 
     async def _answered(self, heard: Heard) -> Said | None:
         """Have something answered, however long the database is away."""
@@ -427,19 +427,17 @@ class DiscordBot:
     async def _answer_left(self, heard: Heard) -> None:
         """Answer what the process before this one deferred and did not answer."""
         said = await self._answered(heard)
-        if said is not None and not said.kept:
-            await self._dispatch.keep(heard, said)
-        self._nudge()
+        if said is not None:
+            await self._dispatch.hand_over(heard, said)
 
     async def _says_at_once(self, way: _Way, said: Said) -> bool:
-        """Say what was not kept, if nothing was said so far; False if it did not arrive."""
-        if way.deferred or way.closed:
-            return False
+        """Say it, if nothing was said so far; False if it is not certain that it arrived."""
+        hidden = said.shown is Shown.ACTOR
         try:
-            await self._say_first(way, said.reply, said.voice, hidden=said.shown is Shown.ACTOR, question=said.question)
+            return await self._say_first(way, said.reply, said.voice, hidden=hidden, question=said.question)
         except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
             way.closed = True
-        return not way.closed
+            return False
 
     async def _defer(self, way: _Way, heard: Heard) -> None:
         """Keep what was heard, then tell Discord that an answer will come; the second does not wait for the first."""
@@ -474,8 +472,8 @@ class DiscordBot:
 
     async def _say_first(
         self, way: _Way, reply: Reply, voice: Voice, *, hidden: bool, question: str | None = None
-    ) -> None:
-        """Say something as the first response, once."""
+    ) -> bool:
+        """Say something as the first response; False if there was one already, which may be this or a promise."""
         respond = way.interaction.response
 
         async def say() -> None:
@@ -483,18 +481,24 @@ class DiscordBot:
                 await respond.send_message(view=message.view, files=message.files, ephemeral=hidden and way.in_server)
 
         async with way.turn:
-            if respond.is_done() or way.deferred:
-                return
+            if respond.is_done() or way.deferred or way.closed:
+                return False
             try:
                 await self._once_more(say)
             except discord.HTTPException as error:
-                if error.code != _ACKNOWLEDGED:  # that is our own, whose answer was lost on the way
-                    raise
+                if error.code == _ACKNOWLEDGED:
+                    return False
+                raise
+        return True
 
     async def could_not_begin(self, interaction: discord.Interaction, error: app_commands.AppCommandError) -> None:
-        """Answer what Discord sent and no declared command takes; see `_Tree`."""
+        """Answer what Discord sent and no declared command takes; see `_Tree`. Who only types is suggested nothing."""
         cause = getattr(error, "original", error)
         log.error("a command could not begin", bot=self.name, error=type(cause).__name__, exc_info=cause)
+        if interaction.type is discord.InteractionType.autocomplete:
+            with suppress(discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError):
+                await interaction.response.autocomplete([])
+            return
         said = Reply(_("I do not know this command as it is here. Please choose it from the list again."))
         await self._say_only(interaction, said)
 
@@ -527,11 +531,10 @@ class DiscordBot:
         key, _colon, token = (parcel.ticket or "").partition(":")
         way = self._ways.get(key)
         try:
-            if way is None or way.deferred:
+            if way is None or not await self._say_first(
+                way, reply, voice, hidden=not parcel.public, question=parcel.question
+            ):
                 return await self._fill_in(self._followup(token), parcel, reply, voice)
-            if way.closed:
-                return None
-            await self._say_first(way, reply, voice, hidden=not parcel.public, question=parcel.question)
         except discord.HTTPException as error:
             if error.code in _TOO_LATE or error.status == 404:
                 return None
@@ -539,15 +542,16 @@ class DiscordBot:
         self._ways.pop(key, None)
         return key
 
-    async def _fill_in(self, webhook: discord.Webhook, parcel: Parcel, reply: Reply, voice: Voice) -> str:
+    async def _fill_in(self, webhook: discord.Webhook, parcel: Parcel, reply: Reply, voice: Voice) -> str | None:
         """Put the answer in place of "thinking"; what the room may not see follows it, for the person alone.
 
-        Whether it was said already only Discord knows for sure: another process may have begun this.
+        Whether it was said already only Discord knows for sure: another process may have begun this. It does not
+        tell whether something followed for the person alone; None if that has to be said elsewhere.
         """
         original = await webhook.fetch_message(cast(int, ORIGINAL))
-        if not original.flags.loading:
-            return str(original.id)
         told_away = parcel.asked is not None and not parcel.public and not original.flags.ephemeral
+        if not original.flags.loading:
+            return None if told_away else str(original.id)
         first = Reply(_("I have answered for you alone.")) if told_away else reply
         with _sent(await _written(first, voice, question=None if told_away else parcel.question)) as message:
             await webhook.edit_message(original.id, view=message.view, attachments=message.files)
@@ -558,7 +562,9 @@ class DiscordBot:
 
     def _followup(self, token: str) -> discord.Webhook:
         client = self._connected
-        return discord.Webhook.partial(client.application_id or 0, token, client=client)
+        webhook = discord.Webhook.partial(client.application_id or 0, token, client=client)
+        webhook.type = discord.WebhookType.application  # what others send cannot be for one person alone
+        return webhook
 
     @property
     def _connected(self) -> _Client:
@@ -659,7 +665,7 @@ async def _judged() -> AsyncIterator[None]:
     except discord.DiscordServerError as error:
         raise Undelivered(f"Discord is in trouble ({error.status})") from error
     except discord.HTTPException as error:
-        throttled = error.status == 429
-        raise Undelivered(f"Discord refused it ({error.status}, {error.code})", permanent=not throttled) from error
+        for_now = error.status in {401, 429}  # signed out, which an operator mends, or throttled
+        raise Undelivered(f"Discord refused it ({error.status}, {error.code})", permanent=not for_now) from error
     except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError) as error:
         raise Undelivered(f"Discord is away ({type(error).__name__})") from error

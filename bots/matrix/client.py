@@ -68,7 +68,6 @@ class MatrixBot:
         store: where inbox and sync token are kept.
         voice: how it speaks on its own behalf: the network's language, the account's prefix.
         clock: tells the time.
-        nudge: called when an answer waits in the outbox.
         met: remembers, in a transaction, where the bot meets a person alone: (session, account, room).
         tell: tells the operator, in a sentence without names.
     """
@@ -80,7 +79,6 @@ class MatrixBot:
         *,
         voice: Voice,
         clock: Callable[[], datetime],
-        nudge: Callable[[], None] = lambda: None,
         met: Callable[[Session, str, str], None] = lambda _session, _address, _room: None,
         tell: Tell = lambda _sentence: None,
     ) -> None:
@@ -92,7 +90,6 @@ class MatrixBot:
         self._store = store
         self._voice = voice
         self._clock = clock
-        self._nudge = nudge
         self._remember_dm = met
         account.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._client = AsyncClient(account.homeserver, account.user_id, store_path=str(account.folder))
@@ -361,7 +358,6 @@ class MatrixBot:
         if self._dispatcher is None:
             raise RuntimeError("the bot does not run")
         await self._dispatcher.answer(heard)
-        self._nudge()
 
     async def _pressed(self, row: Row) -> Heard | None:
         """Find the line behind a pressed number, in our own message on which it was put."""

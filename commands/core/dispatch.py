@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,9 @@ from storage.store import Session, Store, wrote
 
 log = structlog.get_logger()
 
+Known = tuple[Member, frozenset[Role]]
+T = TypeVar("T")
+
 STOP = frozenset({"stop", "стоп", "cancel", "скасувати", "отмена"})
 GREETINGS = frozenset(
     {"hello", "hi", "hey", "start", "/start", "привіт", "вітаю", "добрий день", "добридень", "доброго дня"}
@@ -52,7 +56,7 @@ LONGEST_LINE = 8000
 LONGEST_BUTTON = 90
 """Characters of a line that a button can carry by itself; a longer one is kept, and the button names where."""
 FIRST_TURN = timedelta(seconds=5)
-"""For how long an answer waits for the process that heard the question: it knows the shortest way back."""
+"""For how long couriers leave an answer alone that goes the shortest way back, without them."""
 MOST_BLANKS = 5
 """Values that one form asks for."""
 
@@ -92,8 +96,8 @@ class Heard:
 class Said:
     """What is to be said, to whom it is shown, and in which voice.
 
-    `question` is the key of the question that is open now, on native surfaces. What is not `kept` stands in no
-    outbox: whoever called has to deliver it, or to have it kept.
+    `question` is the key of the question that is open now. On native surfaces whoever called delivers it, and says
+    whether it has `arrived` or is to be `handed over` to a courier; what is not `kept` stands in no outbox so far.
     """
 
     reply: Reply
@@ -177,6 +181,7 @@ class Dispatcher:
         rng: random.Random,
         pace: Pace | None = None,
         owner: str = "one",
+        posted: Callable[[frozenset[str]], None] = lambda _senders: None,
     ) -> None:
         self._store = store
         self.commands = commands
@@ -187,6 +192,8 @@ class Dispatcher:
         self._rng = rng
         self._pace = pace or Pace()
         self._owner = owner
+        self._hearer = f"{owner}/hears"
+        self._posted = posted
 
     async def answer(self, heard: Heard) -> Said | None:
         """Answer what was heard: exactly once for each `key`, in one transaction with all that it changes.
@@ -198,9 +205,9 @@ class Dispatcher:
         wait = self._pace.wait(who, self._clock()) if heard.direct or heard.private else None
         if wait is not None:
             too_fast = _Outcome(Reply(_("That was very fast. Please wait {wait}, then go on.", wait=wait)))
-            return await self._store.run(partial(self._record, heard, too_fast))
+            return await self._run_in_one(partial(self._record, heard, too_fast))
         try:
-            return await self._store.run(partial(self._converse, heard))
+            return await self._run_in_one(partial(self._converse, heard))
         except _AlreadyAnswered:
             return None
         except Refused as refused:
@@ -210,7 +217,7 @@ class Dispatcher:
             outcome = _Outcome(Reply(unreadable.text))
         except ErasedError:
             # The person's key went, and then the transaction did not get through: only going on to the end is left.
-            return await self._store.run(partial(self._finish_erasing, heard))
+            return await self._run_in_one(partial(self._finish_erasing, heard))
         except Exception as error:
             incident = codes.draw(self._rng, "E", 6)
             log.error(  # noqa: TRY400 the log's own processor writes the trace, without the words in the message
@@ -228,26 +235,31 @@ class Dispatcher:
                     )
                 )
             )
-        return await self._store.run(partial(self._record, heard, outcome))
+        return await self._run_in_one(partial(self._record, heard, outcome))
 
-    async def keep(self, heard: Heard, said: Said) -> bool:
-        """Put an answer that was not kept into the outbox, where a courier finds it; False if it was there already."""
+    async def hand_over(self, heard: Heard, said: Said) -> None:
+        """Leave an answer that did not arrive on the way back to a courier; what was not kept is kept now."""
 
-        def keep(session: Session) -> bool:
+        def hand_over(session: Session) -> None:
             now = self._clock()
-            fresh = heard.key is not None and inbox.done(session, heard.bot, heard.key, now)
-            if fresh:
+            if not said.kept and heard.key is not None and inbox.done(session, heard.bot, heard.key, now):
                 self._post(session, heard, said, now)
-            return fresh
+            outbox.again(session, _reply_to(heard), self._hearer, now, "the way back is closed")
 
-        return await self._store.run(keep)
+        await self._run_in_one(hand_over)
+
+    async def arrived(self, heard: Heard, remote_id: str) -> None:
+        """Note that an answer that was kept has arrived on the way back, as what the platform calls it."""
+        await self._run_in_one(
+            lambda session: outbox.sent(session, _reply_to(heard), self._hearer, remote_id, self._clock())
+        )
 
     async def blank(self, heard: Heard) -> Blank | None:
         """Return the form for what a line, or an open question, still lacks and people have to write.
 
         None if there is nothing to write, or if this person may not say it here: `answer` tells them why.
         """
-        return await self._store.run(partial(self._blank, heard))
+        return await self._run_in_one(partial(self._blank, heard))
 
     def shown(self, heard: Heard) -> Shown:
         """Tell who will see the answer, as far as that is certain before there is one."""
@@ -261,18 +273,33 @@ class Dispatcher:
         """
 
         def suggest(session: Session) -> tuple[Voice, tuple[Choice, ...]]:
-            context = self._context(session, heard, self._clock(), member=self._somebody(session, heard))
+            context = self._context(session, heard, self._clock(), self._somebody(session, heard))
             found = self._find(heard.said)
             if found is None or self._not_admitted(context, found[0]) is not None:
                 return context.voice, ()
             kind = found[0].params[name].kind
             return context.voice, tuple(kind.suggest(context, typed)) if kind.suggest else ()
 
-        return await self._store.run(suggest)
+        return await self._run_in_one(suggest)
 
     async def run(self, job: Job) -> None:
         """Run a job, unless another process holds its lease."""
-        await self._store.run(partial(self._sweep, job))
+        await self._run_in_one(partial(self._sweep, job))
+
+    async def _run_in_one(self, fn: Callable[[Session], T]) -> T:
+        """Run one transaction; once it is committed, tell those who have something to send now."""
+        senders: frozenset[str] = frozenset()
+
+        def run(session: Session) -> T:
+            nonlocal senders
+            result = fn(session)
+            senders = outbox.senders(session)
+            return result
+
+        result = await self._store.run(run)
+        if senders:
+            self._posted(senders)
+        return result
 
     def _sweep(self, job: Job, session: Session) -> None:
         now = self._clock()
@@ -283,7 +310,7 @@ class Dispatcher:
         return Voice(self._catalogues.speak(member.language), ZoneInfo(member.zone))
 
     def _blank(self, heard: Heard, session: Session) -> Blank | None:
-        context = self._context(session, heard, self._clock(), member=self._somebody(session, heard))
+        context = self._context(session, heard, self._clock(), self._somebody(session, heard))
         line, asked = heard.said, ""
         if heard.question is not None:
             form = forms.current(session, member_id=context.actor_id, bot=heard.bot, room=heard.question)
@@ -302,35 +329,41 @@ class Dispatcher:
         ]
         return Blank(command.about, call, tuple(lacking[:MOST_BLANKS]), context.voice) if lacking else None
 
-    def _somebody(self, session: Session, heard: Heard) -> Member:
+    def _known(self, session: Session, heard: Heard) -> Known | None:
+        return members.known(session, platform=heard.platform, address=heard.address, network=heard.network)
+
+    def _somebody(self, session: Session, heard: Heard) -> Known:
         """Return who this is; somebody new is nobody yet, and is not remembered."""
-        account = members.account(session, platform=heard.platform, address=heard.address)
-        known = session.get(Member, account.member_id) if account else None
-        here = self.hub.networks[heard.network]
-        return known or Member(handle="", language=self._language(heard), zone=here.zone, created_at=self._clock())
+        zone = self.hub.networks[heard.network].zone
+        nobody = Member(handle="", language=self._language(heard), zone=zone, created_at=self._clock())
+        return self._known(session, heard) or (nobody, frozenset({Role.GUEST}))
 
     def _language(self, heard: Heard) -> str:
         """Return the language to speak with somebody new."""
         known = heard.locale is not None and heard.locale in self._catalogues.languages
         return heard.locale if known and heard.locale else self.hub.networks[heard.network].language
 
-    def _recognise(self, session: Session, heard: Heard, now: datetime) -> Member:
-        here = self.hub.networks[heard.network]
+    def _recognise(self, session: Session, heard: Heard, now: datetime) -> Known:
+        """Return who this is; somebody new becomes a guest, or what they were promised."""
+        is_admin = self.hub.first_admin == f"{heard.platform}:{heard.address}"
+        known = self._known(session, heard)
+        if known is not None and (not is_admin or Role.ADMIN in known[1]):
+            return known
         member = members.recognise(
             session,
             platform=heard.platform,
             address=heard.address,
             language=self._language(heard),
-            zone=here.zone,
+            zone=self.hub.networks[heard.network].zone,
             rng=self._rng,
             now=now,
         )
-        granted = {Role(each) for each in heard.vouched} if member.created_at == now else set()
-        if self.hub.first_admin == f"{heard.platform}:{heard.address}":
-            granted.add(Role.ADMIN)
-        for role in granted:
+        promised = {Role.ADMIN} if is_admin else set()
+        if known is None:
+            promised.update(map(Role, heard.vouched))
+        for role in promised:
             members.grant(session, actor=None, member=member, network=heard.network, role=role, now=now)
-        return member
+        return member, members.roles(session, member.id, heard.network)
 
     def _converse(self, heard: Heard, session: Session) -> Said | None:
         now = self._clock()
@@ -349,8 +382,8 @@ class Dispatcher:
         voice = context.voice if outcome.gone else self._voice(context.actor)  # a command may have changed it
         return self._keep(session, heard, outcome, context.actor_id, voice)
 
-    def _context(self, session: Session, heard: Heard, now: datetime, member: Member | None = None) -> Context:
-        member = member or self._recognise(session, heard, now)
+    def _context(self, session: Session, heard: Heard, now: datetime, somebody: Known | None = None) -> Context:
+        member, roles = somebody or self._recognise(session, heard, now)
         return Context(
             session,
             now,
@@ -358,7 +391,7 @@ class Dispatcher:
             self.hub,
             self._library,
             actor=member,
-            roles=members.roles(session, member.id, heard.network),
+            roles=roles,
             network=heard.network,
             platform=heard.platform,
             private=heard.private,
@@ -412,7 +445,7 @@ class Dispatcher:
         now = self._clock()
         if not heard.native and not self._is_new(session, heard, now):
             return None
-        member = self._recognise(session, heard, now)
+        member, _roles = self._recognise(session, heard, now)
         return self._keep(session, heard, outcome, member.id, self._voice(member))
 
     def _keep(self, session: Session, heard: Heard, outcome: _Outcome, person: UUID, voice: Voice) -> Said:
@@ -476,7 +509,7 @@ class Dispatcher:
         to_person = (personal or heard.native) and not gone
         outbox.put(
             session,
-            key=f"reply:{heard.bot}:{heard.key}",
+            key=_reply_to(heard),
             sender=heard.bot,
             owner=subject_of(heard.network) if gone else said.person,
             payload=Envelope(
@@ -497,7 +530,7 @@ class Dispatcher:
             place=None if to_person else heard.room,
             lane=Lane.REPLY,
             due_at=now,
-            kept_for=(self._owner, now + FIRST_TURN) if heard.native else None,
+            held_by=(self._hearer, now + FIRST_TURN) if heard.native else None,
             now=now,
         )
 
@@ -707,6 +740,10 @@ class Dispatcher:
                 actions=[Button(self.commands.by_path[path].about, Call(path)) for path in near],
             )
         )
+
+
+def _reply_to(heard: Heard) -> str:
+    return f"reply:{heard.bot}:{heard.key}"
 
 
 def _is_personal(heard: Heard, shown: Shown) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,28 +69,32 @@ async def world(folder: Path, people: int, *, synchronous: str = "FULL") -> Asyn
             pace=Pace(burst=1_000_000),
         )
         names = [f"member{number}" for number in range(people)]
-        slots = await store.run(lambda session: _furnish(session, names))
+        mentors = [f"mentor{number}" for number in range(MENTORS)]
+        slots = await store.run(lambda session: furnish(session, names, mentors, platform="console", now=NOW))
         yield World(store, dispatcher, names, slots)
     finally:
         await store.close()
 
 
-def _furnish(session: Session, names: list[str]) -> list[str]:
+def furnish(
+    session: Session, names: Sequence[str], mentors: Sequence[str], *, platform: str, now: datetime
+) -> list[str]:
+    """Let members and mentors come by these addresses; returns an open slot for each member."""
     rng = random.Random(7)
 
     def enter(name: str, role: Role) -> members.Member:
         member = members.recognise(
-            session, platform="console", address=name, language="en", zone="Europe/Kyiv", rng=rng, now=NOW
+            session, platform=platform, address=name, language="en", zone="Europe/Kyiv", rng=rng, now=now
         )
-        members.grant(session, actor=None, member=member, network=NETWORK, role=role, now=NOW)
+        members.grant(session, actor=None, member=member, network=NETWORK, role=role, now=now)
         return member
 
     for name in names:
         enter(name, Role.MEMBER)
-    for number in range(MENTORS):
+    for name in mentors:
         office_hours.offer(
             session,
-            mentor=enter(f"mentor{number}", Role.MENTOR).id,
+            mentor=enter(name, Role.MENTOR).id,
             network=NETWORK,
             zone="Europe/Kyiv",
             weekdays=range(5),
@@ -98,8 +102,8 @@ def _furnish(session: Session, names: list[str]) -> list[str]:
             to_minute=18 * 60,
             topics="complaints to prosecutors",
             languages="en",
-            now=NOW,
+            now=now,
             rng=rng,
         )
-    slots = [slot.code for slot in office_hours.open_slots(session, network=NETWORK, now=NOW, limit=None)]
+    slots = [slot.code for slot in office_hours.open_slots(session, network=NETWORK, now=now, limit=None)]
     return rng.sample(slots, len(names))
