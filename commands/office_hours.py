@@ -30,6 +30,7 @@ from commands.core import (
     n_,
     plain,
 )
+from commands.core.kinds import MOST_SUGGESTED
 from commands.core.post import Post
 from commands.core.when import (
     DateWindow,
@@ -79,7 +80,7 @@ def _label(ctx: Post, slot: Slot) -> Text:
 
 
 def _open(ctx: Context, _typed: str) -> list[Choice]:
-    slots = book.open_slots(ctx.session, network=ctx.network, now=ctx.now, member=ctx.actor_id, limit=MOST_SLOTS)
+    slots = book.open_slots(ctx.session, network=ctx.network, now=ctx.now, member=ctx.actor_id, limit=MOST_SUGGESTED)
     return [Choice(slot.code, _label(ctx, slot)) for slot in slots]
 
 

@@ -22,6 +22,7 @@ from commands import FEATURES
 from commands.core import Context, Feature, Reply, Text, Words, _
 from commands.core.dispatch import Dispatcher, Heard, Said
 from commands.core.feature import Commands
+from commands.core.kinds import Unreadable
 from commands.core.pace import Pace
 from commands.core.post import Envelope, Hub, Network
 from commands.core.reply import pack
@@ -209,7 +210,7 @@ async def test_a_refusal_after_writing_leaves_nothing_written_but_the_refusal(de
 async def test_a_failure_gives_a_code_and_the_log_has_no_words(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     set_up(format_="json")
     try:
-        said = await desk.words("ann", "probe broken Olena Kovalenko, +380 44 000 00 00", key="$event")
+        said = await desk.words("ann", "probe broken a heliotrope, 44 000", key="$event")
     finally:
         structlog.reset_defaults()
     logged = capsys.readouterr().err
@@ -217,7 +218,7 @@ async def test_a_failure_gives_a_code_and_the_log_has_no_words(desk: Desk, capsy
     assert entry["incident"] in said
     assert entry["error"] == "RuntimeError"
     assert any(frame.endswith(" broken") for frame in entry["trace"])
-    assert not any(word in logged for word in ("Olena", "Kovalenko", "44 000", "ann"))
+    assert not any(word in logged for word in ("heliotrope", "44 000", "ann"))
     assert set(await desk.rows()) == {"reply:console:uj:$event"}
     assert await desk.store.run(language_of("ann")) == "en"
     assert await desk.store.run(lambda session: audit.recent(session, "uj")) == []
@@ -581,3 +582,64 @@ async def test_a_form_holds_nothing_after_it_is_done(desk: Desk) -> None:
         return forms.current(session, member_id=ann.id, bot="console:uj", room="private")
 
     assert await desk.store.run(look) is None
+
+
+# Words that may identify a victim or a witness
+
+NAMED = "our witness Olena Kovalenko saw the shelling"
+DANGEROUS = [
+    f"find {NAMED}",
+    f"probe refused {NAMED}",
+    NAMED,  # no command at all
+    f"hours move {NAMED}",  # a value that cannot be read is quoted
+    f"me language {NAMED}",
+    f"help {NAMED}",
+]
+
+
+@pytest.mark.parametrize("line", DANGEROUS)
+async def test_words_that_may_identify_a_victim_are_stopped_and_nothing_of_them_is_kept_or_quoted(
+    desk: Desk, line: str
+) -> None:
+    await desk.cast("ann", Role.MENTOR)
+    answer = await desk.hear("ann", line, key="$event")
+    assert answer is not None
+    said = render(answer.reply, answer.voice)
+    assert said.startswith("I stopped here and kept nothing")
+    assert "Berkeley Protocol" in said
+    assert "Murad Code" in said
+    rows = await desk.rows()
+    for row in rows.values():
+        words = row.payload.text if row.payload else None
+        assert words is not None
+        assert "Kovalenko" not in words
+        assert Envelope.unpack(words).remove == ("dm:ann", "$event")
+    assert await desk.store.run(language_of("ann")) == "en"
+
+
+async def test_the_same_thing_without_the_name_passes_and_the_question_is_still_open(desk: Desk) -> None:
+    await desk.hear("ann", "find")
+    assert "I stopped here" in await desk.words("ann", NAMED)
+    assert "genocide" in (await desk.words("ann", "witnesses of genocide")).casefold()
+
+
+async def test_what_a_question_was_answered_with_in_a_room_is_stopped_too_and_told_in_private(desk: Desk) -> None:
+    answer = await desk.hear("ann", f"find {NAMED}", private=False, key="$event")
+    assert answer is not None
+    assert answer.shown.name == "ACTOR"
+    (row,) = (await desk.rows()).values()
+    assert row.member_id is not None
+    envelope = Envelope.unpack(row.payload.text or "") if row.payload else None
+    assert envelope is not None
+    assert envelope.remove == ("room", "$event")
+
+
+@pytest.mark.parametrize(
+    "param", [each for command in COMMANDS for each in command.params.values()], ids=lambda p: p.name
+)
+def test_every_value_that_takes_any_words_is_looked_at(param: Any) -> None:
+    """A kind that reads a witness's name as it stands takes any words, and has to say so."""
+    if param.kind.free:
+        return
+    with pytest.raises((Unreadable, Refused, AttributeError, TypeError)):
+        param.kind.read(None, NAMED)

@@ -353,3 +353,10 @@ async def test_who_will_see_an_answer_is_known_before_it_is_there(desk: Desk) ->
     assert desk.dispatcher.shown(desk.heard_from("ann", "find words=x")) is Shown.ROOM
     assert desk.dispatcher.shown(desk.heard_from("ann", "me show")) is Shown.ACTOR
     assert desk.dispatcher.shown(desk.heard_from("ann", "", question="1", given={})) is Shown.ACTOR
+
+
+async def test_what_is_typed_narrows_what_is_suggested(desk: Desk) -> None:
+    _voice, choices = await desk.dispatcher.suggest(desk.heard_from("ann", "me zone"), "zone", "tbil")
+    assert [choice.value for choice in choices] == ["Asia/Tbilisi"]
+    _voice, choices = await desk.dispatcher.suggest(desk.heard_from("ann", "me zone"), "zone", "nowhere")
+    assert len(choices) > 1

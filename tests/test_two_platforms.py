@@ -436,3 +436,39 @@ async def test_an_account_that_is_unlinked_is_a_strangers_again(hub: Hub, ann: S
     assert (row.state, row.sender) == (State.SENT, "matrix:uj")
     assert await mentor.matrix.until(lambda: mentor.pinged_on_matrix(code), "the ping")
     assert not mentor.pinged_on_discord(code)
+
+
+# -- survivors ----------------------------------------------------------------------------------------------------
+
+
+async def test_words_that_may_name_a_witness_are_stopped_and_taken_away(ann: Somebody) -> None:
+    bot, room = bot_of("uj"), ann.matrix.dm(bot_of("uj"))
+    assert room is not None
+    levels = (await ann.matrix.client.room_get_state_event(room, "m.room.power_levels")).content
+    levels["users"][bot] = 50
+    await ann.matrix.client.room_put_state(room, "m.room.power_levels", levels)
+
+    answer = await ann.writes("find our witness Olena Kovalenko from Izium")
+    assert answer.body.startswith("I stopped here and kept nothing")
+    assert "Berkeley Protocol" in answer.body
+    wire = await ann.matrix.on_the_wire(room)
+    (removal,) = [event for event in wire if event["type"] == "m.room.redaction"]
+    (removed,) = [event for event in wire if "redacted_because" in event.get("unsigned", {})]
+    assert removed["event_id"] in {removal.get("redacts"), removal["content"].get("redacts")}
+    assert (removed["sender"], removed["content"]) == (ann.matrix.client.user_id, {})
+
+    passed = await ann.writes("find how to protect a witness")
+    assert "entries" in passed.body
+
+
+async def test_where_the_bot_may_not_remove_words_the_answer_asks_the_person_to_do_it(bob: Somebody) -> None:
+    answer = await bob.writes("find our witness Olena Kovalenko from Izium")
+    assert "If you still see your message, delete it." in answer.body
+
+
+async def test_words_that_may_name_a_witness_are_stopped_in_a_form_on_discord(bob: Somebody) -> None:
+    asked = await bob.discord.types(bob.discord.dm_with(bob.hub.applications["uj"]), "find")
+    sent = await bob.discord.submits(await asked.form(), {"words": "our witness Olena Kovalenko from Izium"})
+    stopped = await sent.message()
+    assert stopped.text.startswith("I stopped here and kept nothing")
+    assert "Kovalenko" not in stopped.text

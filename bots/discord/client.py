@@ -32,6 +32,7 @@ from bots.discord.declare import Names, declare, fingerprint, payload
 from bots.discord.render import Message, dressed, enclosed, render
 from commands.core.dispatch import Blank, Dispatcher, Heard, Said
 from commands.core.feature import Command, Shown
+from commands.core.kinds import MOST_SUGGESTED
 from commands.core.line import Call
 from commands.core.reply import Picture, Reply
 from commands.core.strings import Catalogues
@@ -328,7 +329,7 @@ class DiscordBot:
             app_commands.Choice(name=voice.say(each.label)[:100] or each.value, value=each.value)
             for each in choices
             if 1 <= len(each.value) <= 100
-        ][:25]
+        ][:MOST_SUGGESTED]
 
     def _is_at_home(self, interaction: discord.Interaction) -> bool:
         return interaction.guild_id in {None, self._account.guild}

@@ -17,6 +17,7 @@ from rapidfuzz import fuzz, process
 
 from commands.core.context import ROLE_NAMES, Context, JobContext
 from commands.core.feature import Command, Commands, Job, Param, Shown
+from commands.core.guard import Endangering, look, stopped
 from commands.core.kinds import INVISIBLE, WORDS, Choice, Unreadable, clean
 from commands.core.line import Call, Unparsed, read_values
 from commands.core.pace import Pace
@@ -215,6 +216,8 @@ class Dispatcher:
             outcome = _Outcome(Reply(said_no(refused)))
         except Unreadable as unreadable:
             outcome = _Outcome(Reply(unreadable.text))
+        except Endangering as endangering:
+            outcome = _Outcome(stopped(endangering, self._library), remove=True)
         except ErasedError:
             # The person's key went, and then the transaction did not get through: only going on to the end is left.
             return await self._run_in_one(partial(self._finish_erasing, heard))
@@ -278,7 +281,10 @@ class Dispatcher:
             if found is None or self._not_admitted(context, found[0]) is not None:
                 return context.voice, ()
             kind = found[0].params[name].kind
-            return context.voice, tuple(kind.suggest(context, typed)) if kind.suggest else ()
+            every = tuple(kind.suggest(context, typed)) if kind.suggest else ()
+            sought = typed.casefold()
+            meant = (each for each in every if sought in f"{each.value} {context.voice.say(each.label)}".casefold())
+            return context.voice, tuple(meant) or every
 
         return await self._run_in_one(suggest)
 
@@ -619,6 +625,7 @@ class Dispatcher:
         try:
             call = read_values(command, rest)
         except Unparsed as unparsed:
+            look(line)
             near = self._near(context, line, 80)
             if near and self.commands.by_path[near[0]] is not command:
                 return self._suggest_near(line, near)
@@ -683,8 +690,11 @@ class Dispatcher:
                     return Ask(call, param, choices)
                 continue
             try:
+                if param.kind.free:
+                    look(typed)
                 values[name] = param.kind.read(context, typed)
             except (Unreadable, Refused) as no:
+                look(typed)  # what is wrong is quoted
                 choices = _suggested(context, param, typed)
                 if isinstance(no, Refused) and not choices:
                     raise
@@ -693,6 +703,7 @@ class Dispatcher:
         return values
 
     def _unknown(self, context: Context, line: str) -> _Outcome:
+        look(line)
         words = clean(line[:100]).casefold().split()
         help_call = Call("help")
         if not words or " ".join(words).strip(",.!") in GREETINGS:

@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 INVISIBLE = _("Your text holds an invisible character ({code}); please write it again without it.").msgid
 
+MOST_SUGGESTED = 25
+"""Suggestions that a menu shows while one types."""
+
 LONGEST_WORDS = 4000
 """Characters that one value may hold; longer ones are refused before anything is looked up."""
 
