@@ -34,7 +34,7 @@ from commands.core.dispatch import Blank, Dispatcher, Heard, Said
 from commands.core.feature import Command, Shown
 from commands.core.kinds import MOST_SUGGESTED
 from commands.core.line import Call
-from commands.core.reply import Picture, Reply
+from commands.core.reply import File, Picture, Reply
 from commands.core.strings import Catalogues
 from commands.core.text import Voice, _
 from storage import inbox
@@ -397,21 +397,26 @@ class DiscordBot:
     async def _have_answered(self, interaction: discord.Interaction, heard: Heard) -> None:
         key = heard.key or ""
         way = self._ways[key] = _Way(interaction)
-        answering = asyncio.ensure_future(self._answered(heard))
+        answering = asyncio.ensure_future(self._answered_and_drawn(heard))
         try:
             done, _running = await asyncio.wait({answering}, timeout=HEAD_START)
             if not done:
                 await self._defer(way, heard)
-            said = await answering
+            said, files = await answering
         finally:
             answering.cancel()
-        if said is not None and not await self._says_at_once(way, said):
+        if said is not None and not await self._says_at_once(way, said, files):
             await self._dispatch.hand_over(heard, said)
             asyncio.get_running_loop().call_later(FORGET, self._ways.pop, key, None)
         else:
             self._ways.pop(key, None)
             if said is not None and said.kept:
                 await self._dispatch.arrived(heard, key)
+
+    async def _answered_and_drawn(self, heard: Heard) -> tuple[Said | None, list[File] | None]:
+        """Have something answered, and draw what takes long to draw: people wait for both."""
+        said = await self._answered(heard)
+        return said, None if said is None else await _drawn(said.reply, said.voice)
 
     async def _answered(self, heard: Heard) -> Said | None:
         """Have something answered, however long the database is away."""
@@ -431,11 +436,13 @@ class DiscordBot:
         if said is not None:
             await self._dispatch.hand_over(heard, said)
 
-    async def _says_at_once(self, way: _Way, said: Said) -> bool:
+    async def _says_at_once(self, way: _Way, said: Said, files: list[File] | None) -> bool:
         """Say it, if nothing was said so far; False if it is not certain that it arrived."""
         hidden = said.shown is Shown.ACTOR
         try:
-            return await self._say_first(way, said.reply, said.voice, hidden=hidden, question=said.question)
+            return await self._say_first(
+                way, said.reply, said.voice, hidden=hidden, question=said.question, files=files
+            )
         except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
             way.closed = True
             return False
@@ -472,13 +479,20 @@ class DiscordBot:
             return await request()
 
     async def _say_first(
-        self, way: _Way, reply: Reply, voice: Voice, *, hidden: bool, question: str | None = None
+        self,
+        way: _Way,
+        reply: Reply,
+        voice: Voice,
+        *,
+        hidden: bool,
+        question: str | None = None,
+        files: list[File] | None = None,
     ) -> bool:
         """Say something as the first response; False if there was one already, which may be this or a promise."""
         respond = way.interaction.response
 
         async def say() -> None:
-            with _sent(await _written(reply, voice, question=question)) as message:
+            with _sent(await _written(reply, voice, question=question, files=files)) as message:
                 await respond.send_message(view=message.view, files=message.files, ephemeral=hidden and way.in_server)
 
         async with way.turn:
@@ -628,12 +642,23 @@ def _words_of(components: Any) -> list[str]:
     return found
 
 
-async def _written(reply: Reply, voice: Voice, *, question: str | None = None, mention: str | None = None) -> Message:
-    """Write a reply as a message; what takes long to draw is drawn beside the other work."""
-    voice = dressed(voice)
+async def _drawn(reply: Reply, voice: Voice) -> list[File] | None:
+    """Draw what takes long to draw, beside the other work; None where nothing does."""
     slow = reply.page is not None or any(isinstance(block, Picture) for block in reply.blocks)
-    files = await asyncio.to_thread(enclosed, reply, voice) if slow else None
-    return render(reply, voice, question=question, mention=mention, files=files)
+    return await asyncio.to_thread(enclosed, reply, dressed(voice)) if slow else None
+
+
+async def _written(
+    reply: Reply,
+    voice: Voice,
+    *,
+    question: str | None = None,
+    mention: str | None = None,
+    files: list[File] | None = None,
+) -> Message:
+    """Write a reply as a message, with the files that were drawn for it if they are there."""
+    files = await _drawn(reply, voice) if files is None else files
+    return render(reply, dressed(voice), question=question, mention=mention, files=files)
 
 
 @contextmanager
