@@ -19,6 +19,7 @@ from bots.app import App, Stopped, store_of
 from bots.bot import SignedOut
 from bots.child import ChildError
 from bots.console import talk
+from bots.discord.declare import Unfit
 from bots.homeserver import HomeserverError
 from bots.matrix.identity import new_recovery_key
 from bots.matrix.person import PersonError
@@ -29,7 +30,7 @@ from storage.sealed import WrongMasterError
 from storage.store import Busy, ReadOnly
 
 SAID = (
-    *(WrongSetting, WrongMasterError, ReadOnly, Busy, BadRow),
+    *(WrongSetting, WrongMasterError, ReadOnly, Busy, BadRow, Unfit),
     *(SignedOut, Stopped, ChildError, HomeserverError, PersonError),
 )
 """What an operator can mend: the error's own sentence says how."""

@@ -10,11 +10,12 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -24,6 +25,7 @@ from bots.bot import Bot, SignedOut
 from bots.clockwork import Clockwork
 from bots.courier import Courier
 from bots.discord.client import DiscordAccount, DiscordBot
+from bots.discord.declare import fit
 from bots.matrix.client import MatrixAccount, MatrixBot
 from bots.settings import MatrixSecrets, Settings, WrongSetting
 from commands import FEATURES
@@ -38,7 +40,7 @@ from storage import members, places, privacy
 from storage.members import Role
 from storage.places import Purpose
 from storage.sealed import Vault
-from storage.store import Busy, Session, Store
+from storage.store import Session, Store
 
 log = structlog.get_logger()
 
@@ -117,6 +119,7 @@ class App:
     owner: str
     clock: Callable[[], datetime]
     couriers: dict[str, Courier]
+    _numbers: Iterator[int] = field(default_factory=count)
 
     @classmethod
     @asynccontextmanager
@@ -152,6 +155,8 @@ class App:
                 owner=owner,
                 posted=posted,
             )
+            if settings.discord:
+                await fit(dispatcher.commands, catalogues)
             yield cls(settings, store, hub, catalogues, dispatcher, owner, clock, couriers)
         finally:
             await store.close()
@@ -200,26 +205,30 @@ class App:
         """Run a bot and its courier, and begin anew after a failure; one that was signed out has to stop."""
         pause = 1.0
         while True:
-            bot, courier = await make()
-            self.couriers[name] = courier
-            delivering = asyncio.create_task(_deliver_when_ready(bot, courier, listening, alone=self._is_alone(name)))
             began = asyncio.get_running_loop().time()
             try:
-                await bot.run(self.dispatcher)
+                bot, self.couriers[name] = await make()
+                await self._run_one(bot, listening)
             except SignedOut as error:
-                log.error("a bot has stopped", bot=bot.name, why=str(error))  # noqa: TRY400 the sentence says it all
+                log.error("a bot has stopped", bot=name, why=str(error))  # noqa: TRY400 the sentence says it all
                 return
             except Exception as error:
                 log.error(  # noqa: TRY400 see log.py
-                    "a bot has fallen and begins anew", bot=bot.name, error=type(error).__name__, exc_info=error
+                    "a bot has fallen and begins anew", bot=name, error=type(error).__name__, exc_info=error
                 )
-            finally:
-                delivering.cancel()
-                await asyncio.gather(delivering, return_exceptions=True)
             if asyncio.get_running_loop().time() - began > LONG_LIFE:
                 pause = 1.0
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _run_one(self, bot: Bot, listening: asyncio.Event) -> None:
+        courier = self.couriers[bot.name]
+        delivering = asyncio.create_task(_deliver_when_ready(bot, courier, listening, alone=self._is_alone(bot.name)))
+        try:
+            await bot.run(self.dispatcher)
+        finally:
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
 
     def _is_alone(self, name: str) -> bool:
         """Tell whether no other process delivers for this bot: then what is in hand was left by one that died."""
@@ -290,7 +299,7 @@ class App:
             hub=self.hub,
             catalogues=self.catalogues,
             clock=self.clock,
-            owner=self.owner,
+            owner=f"{self.owner}.{next(self._numbers)}",  # what a courier had in hand when it ended is the next one's
             prefix=prefix,
             free_replies=free_replies,
         )
@@ -314,8 +323,10 @@ async def _deliver_when_ready(bot: Bot, courier: Courier, listening: asyncio.Eve
     await bot.ready()
     listening.set()
     if alone:
-        with suppress(Busy):  # then the leases run out by themselves
+        try:
             await courier.resume()
+        except Exception as error:  # then the leases run out by themselves
+            log.error("nothing could be resumed", bot=bot.name, error=type(error).__name__, exc_info=error)  # noqa: TRY400
     await courier.run()
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from weakref import WeakValueDictionary
@@ -40,6 +40,11 @@ LONGEST_PAUSE = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(days=1)
 """Since the first try. More tries than a few are not counted: a platform that throttles makes many in a minute."""
 FEW_TRIES = 2
+
+
+def _way(ways: Sequence[Reach], envelope: Envelope) -> Reach | None:
+    """Choose among a bot's ways to a person: who has several accounts there is answered at the one that asked."""
+    return next((way for way in ways if way.address == envelope.address), ways[0] if ways else None)
 
 
 @dataclass(frozen=True)
@@ -192,12 +197,13 @@ class Courier:
                     )
                 )
                 return
-            if message.payload is None or (message.place is None and not addressed.ways):
+            parcel = None if message.payload is None else self._parcel(addressed, Envelope.unpack(message.payload))
+            if parcel is None or parcel[0].place is parcel[0].address is None:
                 await self._bury(message, "nobody is there to read it")
                 return
             try:
                 async with asyncio.timeout(max(0.01, deadline - time.clock_gettime(time.CLOCK_BOOTTIME))):
-                    remote_id = await self._bot.deliver(*self._parcel(addressed, Envelope.unpack(message.payload)))
+                    remote_id = await self._bot.deliver(*parcel)
             except Undelivered as undelivered:
                 if undelivered.permanent or self._is_hopeless(message):
                     await self._bury(message, str(undelivered))
@@ -231,9 +237,11 @@ class Courier:
 
     def _parcel(self, addressed: Addressed, envelope: Envelope) -> tuple[Parcel, Reply, Voice]:
         message = addressed.message
-        # Who has several accounts on a platform is answered at the one that asked.
-        asked_by = (way for way in addressed.ways if way.address == envelope.address)
-        way = next(asked_by, addressed.ways[0] if addressed.ways else Reach(self._bot.name, None, None))
+        way = _way(addressed.ways, envelope) or Reach(self._bot.name, None, None)
+        if envelope.farewell and way.address != envelope.address:
+            way = Reach(self._bot.name, envelope.address, None)
+        elif envelope.address is not None and way.address != envelope.address:
+            envelope = envelope.elsewhere()  # the account that asked is not theirs any more
         parcel = Parcel(
             key=message.key,
             tx_id=message.tx_id,
@@ -269,11 +277,10 @@ class Courier:
         log.warning("a message could not be delivered", bot=self._bot.name, lane=message.lane.name, reason=error)
         await self._store.run(partial(self._give_up, message, error))
 
-    def _may_take_over(self, other: str, lane: Lane) -> bool:
-        """Tell whether another bot may say it: a ping names nothing, but an answer may be confidential."""
-        confidential = lane is Lane.REPLY
-        overheard = other.partition(":")[0] in self._hub.overheard
-        return other != self._bot.name and not (confidential and overheard)
+    def _may_say(self, way: Reach, *, confidential: bool) -> bool:
+        """Tell whether it may be said there instead: a ping names nothing, but an answer may be confidential."""
+        overheard = way.sender.partition(":")[0] in self._hub.overheard
+        return way.address is not None and not (confidential and overheard)
 
     def _give_up(self, message: Claimed, error: str, session: Session) -> None:
         """Give a message up; try the person's other account, else tell the coordinators that there is one."""
@@ -283,15 +290,18 @@ class Courier:
         if message.member_id is None or message.payload is None:
             return
         if ":via:" not in message.key:
+            envelope = Envelope.unpack(message.payload)
             ways = members.reach(session, message.member_id, self._bot.network, self._hub.platforms)
-            other = next((way.sender for way in ways if self._may_take_over(way.sender, message.lane)), None)
+            tried = _way([way for way in ways if way.sender == self._bot.name], envelope)
+            confidential = message.lane is Lane.REPLY or envelope.confidential
+            other = next((way for way in ways if way != tried and self._may_say(way, confidential=confidential)), None)
             if other is not None:
                 outbox.put(
                     session,
-                    key=f"{message.key}:via:{other}",
-                    sender=other,
+                    key=f"{message.key}:via:{other.sender}",
+                    sender=other.sender,
                     owner=message.member_id,
-                    payload=Envelope.unpack(message.payload).elsewhere().pack(),
+                    payload=replace(envelope.elsewhere(), address=other.address).pack(),
                     member_id=message.member_id,
                     lane=message.lane,
                     due_at=now,

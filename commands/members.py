@@ -365,7 +365,7 @@ def confirm(ctx: Context, code: LinkCode) -> Reply:
     here = sorted(set(book.accounts(ctx.session, ctx.actor_id).values()))
     ctx.subject = str(survivor.id)
     # Before they are one: the account that got the code must hear of it, and not only the one that said it.
-    ctx.tell(
+    ctx.tell_at_every_account(
         survivor,
         Reply(
             _(
@@ -401,9 +401,7 @@ def unlink(ctx: Context, platform: LinkedPlatform) -> Reply:
         if not ctx.private:
             raise Refused("Please say this to me in private: {line}.", line=Line(f"{unlink.path} {platform}"))
         ctx.gone = True  # nobody is known at this account any more: the answer goes to the room where it was asked
-    links.unlink(ctx.session, member=ctx.actor, platform=platform)
-    ctx.subject = platform
-    ctx.tell(
+    ctx.tell_at_every_account(
         ctx.actor,
         Reply(
             _(
@@ -414,6 +412,8 @@ def unlink(ctx: Context, platform: LinkedPlatform) -> Reply:
         network=ctx.network,
         key=f"unlinked:{ctx.actor_id}:{ctx.now.isoformat()}",
     )
+    links.unlink(ctx.session, member=ctx.actor, platform=platform)
+    ctx.subject = platform
     return Reply(_("Done: I no longer know your account on {platform}.", platform=_named(platform)))
 
 

@@ -171,7 +171,7 @@ _ways: Final = (
         ),
     )
     .where(_account.member_id == bindparam("member_id"))
-    .order_by(_account.created_at.desc())
+    .order_by(_account.created_at)
 )
 _accounts: Final = (
     select(_account.id, _account.platform)
@@ -360,8 +360,8 @@ def reach(
     """All ways to reach a person by the bots of a network, best first; empty if there are none.
 
     The platform that the person prefers comes first. Then a room that exists is better than one that must be
-    made first; then the order of `platforms` decides (Matrix can keep a secret), then the newer account. An
-    address that cannot be opened is as if it were erased.
+    made first; then the order of `platforms` decides (Matrix can keep a secret), then the account that they had
+    first. An address that cannot be opened is as if it were erased.
     """
     order = {platform: rank for rank, platform in enumerate(platforms)}
     found = execute(session, _ways, {"member_id": member_id, "network": network})

@@ -30,6 +30,7 @@ class PaperBot:
         self.name = f"{platform}:uj"
         self.delivered: list[tuple[str, str]] = []
         self.failures: list[Undelivered] = []
+        self.parcels: list[Parcel] = []
 
     async def run(self, _dispatcher) -> None:
         raise AssertionError("a courier only delivers")
@@ -38,6 +39,7 @@ class PaperBot:
         await asyncio.sleep(0)
         if self.failures:
             raise self.failures.pop(0)
+        self.parcels.append(parcel)
         self.delivered.append((parcel.address or parcel.place or "", voice.say(reply.blocks[0])))
         return f"event-{parcel.tx_id}"
 
@@ -75,20 +77,21 @@ class World:
 
         return await self.store.run(enter)
 
-    async def also_on(self, member, platform):
+    async def also_on(self, member, platform, address=None):
         def enter(session):
-            members.add_account(session, member, platform=platform, address=f"{platform}-ann", now=NOW)
+            at = NOW + timedelta(minutes=1)
+            members.add_account(session, member, platform=platform, address=address or f"{platform}-ann", now=at)
 
         await self.store.run(enter)
 
-    async def put(self, member, key, *, lane=Lane.ALERT, expires=None, sender="console:uj"):
+    async def put(self, member, key, *, lane=Lane.ALERT, expires=None, sender="console:uj", **way):
         await self.store.run(
             lambda session: outbox.put(
                 session,
                 key=key,
                 sender=sender,
                 owner=member.id,
-                payload=Envelope(Reply(plain(key))).pack(),
+                payload=Envelope(Reply(plain(key)), **way).pack(),
                 member_id=member.id,
                 lane=lane,
                 due_at=self.now,
@@ -352,3 +355,39 @@ def test_what_is_said_elsewhere_carries_no_way_back():
     way = {"reply_to": "e", "thread": "t", "asked": ("r", "e"), "dm": "d", "ticket": "k", "question": "q"}
     envelope = Envelope(Reply(plain("x")), language="uk", zone="Europe/Kyiv", mention=True, public=True, **way)
     assert envelope.elsewhere() == Envelope(Reply(plain("x")), language="uk", zone="Europe/Kyiv", mention=True)
+
+
+async def test_a_confidential_ping_is_not_moved_to_a_platform_that_reads_along(world):
+    hub = replace(HUB, overheard=frozenset({"paper"}))
+    ann, bot, paper = await world.person(), PaperBot(), PaperBot("paper")
+    await world.also_on(ann, "paper")
+    await world.put(ann, "case", confidential=True)
+    bot.failures = [Undelivered("gone", permanent=True)]
+    await world.courier(bot, hub=hub).empty()
+    await world.courier(paper, hub=hub).empty()
+    assert paper.delivered == []
+
+
+async def test_what_one_account_does_not_take_the_persons_other_account_there_gets(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.also_on(ann, "console", "ann-at-work")
+    await world.put(ann, "ping")
+    bot.failures = [Undelivered("private messages are closed", permanent=True)]
+    courier = world.courier(bot)
+    await courier.empty()
+    await courier.empty()
+    assert bot.delivered == [("ann-at-work", "ping")]
+
+
+async def test_an_answer_goes_to_the_account_that_asked_or_without_the_way_back_to_the_one_that_is_left(world):
+    ann, bot = await world.person(), PaperBot()
+    await world.also_on(ann, "console", "ann-at-work")
+    way = {"dm": "room-at-work", "ticket": "t", "question": "q"}
+    await world.put(ann, "asked at work", lane=Lane.REPLY, address="ann-at-work", **way)
+    await world.put(ann, "asked elsewhere", lane=Lane.REPLY, address="sold", **{**way, "dm": "sold"})
+    await world.courier(bot).empty()
+    assert sorted(bot.delivered) == [("ann", "asked elsewhere"), ("ann-at-work", "asked at work")]
+    assert {(parcel.address, parcel.dm, parcel.ticket) for parcel in bot.parcels} == {
+        ("ann-at-work", "room-at-work", "t"),
+        ("ann", None, None),
+    }

@@ -19,6 +19,7 @@ from knowledge.library import Library
 from storage import inbox, members, outbox
 from storage.members import Member, Role
 from storage.outbox import Outbox, State
+from storage.refused import Refused
 from storage.store import Session, Store
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -61,7 +62,19 @@ def fill(_ctx: Context, a: Words, b: Words, c: Words, d: Words, e: Words, f: Wor
     return Reply(*(_("{words}", words=words) for words in (a, b, c, d, e, f, g)))
 
 
-COMMANDS = Commands((*FEATURES, secret, survey))
+once = Feature("once", Text("What can be done once"))
+
+
+@once.command()
+def now(ctx: Context) -> Reply:
+    """Do it, if it was not done."""
+    if ctx.actor.language == "ru":
+        raise Refused("That moment has passed.")
+    members.set_language(ctx.session, ctx.actor, "ru")
+    return Reply(_("Welcome back. I can ring again."))
+
+
+COMMANDS = Commands((*FEATURES, secret, survey, once))
 
 
 class Desk:
@@ -360,3 +373,9 @@ async def test_what_is_typed_narrows_what_is_suggested(desk: Desk) -> None:
     assert [choice.value for choice in choices] == ["Asia/Tbilisi"]
     _voice, choices = await desk.dispatcher.suggest(desk.heard_from("ann", "me zone"), "zone", "nowhere")
     assert len(choices) > 1
+
+
+async def test_what_another_process_has_heard_and_done_is_not_told_as_refused(desk: Desk) -> None:
+    heard = desk.heard_from("ann", "once now")
+    assert await desk.dispatcher.answer(heard) is not None
+    assert await desk.dispatcher.answer(heard) is None

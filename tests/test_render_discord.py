@@ -19,7 +19,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bots.discord.controls import CONTROLS, cut, filled, fitted, form, width
-from bots.discord.render import LONGEST_TEXT, MOST_BUTTONS, Message, dressed, escaped, render, spelled, stamp
+from bots.discord.render import (
+    LARGEST_FILE,
+    LONGEST_TEXT,
+    MOST_BUTTONS,
+    Message,
+    dressed,
+    escaped,
+    render,
+    spelled,
+    stamp,
+)
 from commands import FEATURES
 from commands.core.dispatch import Ask, Blank
 from commands.core.feature import Command, Commands
@@ -701,3 +711,17 @@ async def test_what_the_bots_say_in_every_dialogue_can_be_said_on_discord(
         ) + ("answer.txt" in files)
         pressed = {each["custom_id"] for _path, each in walk(body["components"]) if "custom_id" in each}
         assert pressed or not reply.actions
+
+
+async def test_a_file_that_discord_does_not_take_is_left_out_and_said_so() -> None:
+    big = File("export.json", "application/json", bytes(LARGEST_FILE + 1))
+    message = render(Reply(plain("Here it is."), files=[big]), voice())
+    assert message.files == []
+    assert "too large for Discord" in text_of(message)
+
+
+async def test_words_arrive_also_when_their_picture_could_not_be_drawn() -> None:
+    chart = Picture(Bars(plain("x"), ((plain("a"), 3),)), alt=plain("a chart"))
+    message = render(Reply(plain("long " * 2000), chart), voice(), files=[])
+    assert [file.filename for file in message.files] == ["answer.txt"]
+    check(message)

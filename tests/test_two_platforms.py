@@ -472,3 +472,15 @@ async def test_words_that_may_name_a_witness_are_stopped_in_a_form_on_discord(bo
     stopped = await sent.message()
     assert stopped.text.startswith("I stopped here and kept nothing")
     assert "Kovalenko" not in stopped.text
+
+
+async def test_the_account_that_is_taken_away_is_told(hub: Hub) -> None:
+    came = await hub.linked()
+    gone = await came.types("me unlink", platform="matrix")
+    await came.presses(gone, "yes")
+    told = await came.matrix.until(
+        lambda: [each for each in came.matrix.heard(bot_of("uj")) if "no longer know your account" in each.body],
+        "to be told",
+    )
+    assert len(told) == 1
+    assert came.handle not in told[0].body

@@ -14,7 +14,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ import structlog
 from discord import app_commands
 
 from bots.bot import Parcel, SignedOut, Undelivered
-from bots.discord.controls import CONTROLS, filled, form
+from bots.discord.controls import CONTROLS, LONGEST_ID, filled, form
 from bots.discord.declare import Names, declare, fingerprint, payload
 from bots.discord.render import Message, dressed, enclosed, render
 from commands.core.dispatch import Blank, Dispatcher, Heard, Said
@@ -50,7 +50,7 @@ HEAD_START: Final = 1.0
 KEEPING: Final = 0.8
 """Seconds that the database gets to keep what is about to be deferred; the deadline does not wait longer."""
 FIRST_RESPONSE: Final = 2.5
-"""Seconds after which no first response is tried: Discord refuses it after three, and clocks differ."""
+"""Seconds that a suggestion or a form may take: Discord takes no first response after three, and clocks differ."""
 REMEMBERED: Final = timedelta(minutes=2)
 """For how long Discord surely recognises a repeated nonce."""
 LAST_WORDS: Final = 5.0
@@ -59,14 +59,14 @@ FORGET: Final = 60.0
 """Seconds for which the way back to a question is remembered when its answer went into the outbox."""
 ORIGINAL: Final = "@original"
 """Discord's own name for the first response; the library knows numbers only."""
-LONGEST_ID: Final = 100
 
 UNKNOWN: Final = "Discord does not know this bot token; make a new one and set it."
 
 _TOO_LATE: Final = frozenset({10008, 10015, 10062, 50027})
 """Unknown message, unknown webhook, unknown interaction, invalid webhook token: the way back has expired."""
 _ACKNOWLEDGED: Final = 40060
-_CLOSED: Final = 50007
+_CLOSED: Final = frozenset({50007, 50278})
+"""Cannot send messages to this user; no common server: that is the person's own choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +214,6 @@ class DiscordBot:
             Exception: the connection could not be made, or broke in a way that the library cannot mend; begin anew.
         """
         self._dispatcher = dispatcher
-        self._ways.clear()
         client = self._client = _Client(self, self._account)
         try:
             await client.start(self._account.token)
@@ -253,15 +252,26 @@ class DiscordBot:
         await client.tree.set_translator(names)
         declared = await payload(client.tree, names)
         await self._declare(client, fingerprint(declared, str(client.application_id)))
-        for key, heard in await self._store.run(partial(inbox.pending, bot=self.name)):
-            self._begin(self._answer_left(Heard(**{**json.loads(heard), "key": key})))
+        for key, words in await self._store.run(partial(inbox.pending, bot=self.name)):
+            try:
+                heard = Heard(**{**json.loads(words), "key": key})
+            except (TypeError, ValueError):  # another version has kept it
+                log.error("something deferred that cannot be read is left unanswered", bot=self.name)  # noqa: TRY400
+                await self._store.run(partial(inbox.done, bot=self.name, key=key, now=self._clock()))
+            else:
+                self._begin(self._answer_left(heard))
 
     async def _declare(self, client: _Client, mark: str) -> None:
         """Tell Discord the commands, unless it was told these before: it counts, and forbids too much of it."""
         known = self._account.folder / "declared"
         if known.exists() and known.read_text(encoding="utf-8") == mark:
             return
-        await client.tree.sync()
+        try:
+            await client.tree.sync()
+        except (discord.HTTPException, discord.RateLimited, app_commands.AppCommandError) as error:
+            # The menus of before still work; the next start tries again.
+            log.error("the commands could not be declared", bot=self.name, error=type(error).__name__)  # noqa: TRY400
+            return
         self._account.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         known.write_text(mark, encoding="utf-8")
         log.info("commands declared", bot=self.name)
@@ -286,6 +296,7 @@ class DiscordBot:
 
     async def _typed(self, interaction: discord.Interaction, command: Command[...], values: Mapping[str, str]) -> None:
         """Take an app command; where words are missing that people write, a form asks for them first."""
+        await self._know_the_server()
         line = Call(command.path, values).line()
         heard = self._heard(interaction, line)
         lacking = any(each.required and each.kind.prose and each.name not in values for each in command.params.values())
@@ -332,7 +343,10 @@ class DiscordBot:
         ][:MOST_SUGGESTED]
 
     def _is_at_home(self, interaction: discord.Interaction) -> bool:
-        return interaction.guild_id in {None, self._account.guild}
+        """Tell whether it was said in our server, or to us alone: not where others are whom we do not see."""
+        if interaction.guild_id is None:
+            return not interaction.context.private_channel
+        return interaction.guild_id == self._account.guild
 
     def _heard(
         self,
@@ -358,6 +372,13 @@ class DiscordBot:
             ticket=f"{interaction.id}:{interaction.token}",
             vouched=tuple(sorted(self._vouched(interaction))),
         )
+
+    async def _know_the_server(self) -> None:
+        """Wait a moment for the server's roles, where they say what somebody new may do."""
+        if self._account.roles and not self._ready.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_START):
+                    await self._ready.wait()
 
     def _vouched(self, interaction: discord.Interaction) -> set[Role]:
         """Return what the server's own roles say that somebody new may do."""
@@ -406,12 +427,12 @@ class DiscordBot:
         finally:
             answering.cancel()
         if said is not None and not await self._says_at_once(way, said, files):
-            await self._dispatch.hand_over(heard, said)
+            await self._surely(lambda: self._dispatch.hand_over(heard, said))
             asyncio.get_running_loop().call_later(FORGET, self._ways.pop, key, None)
         else:
             self._ways.pop(key, None)
             if said is not None and said.kept:
-                await self._dispatch.arrived(heard, key)
+                await self._surely(lambda: self._dispatch.arrived(heard, key))
 
     async def _answered_and_drawn(self, heard: Heard) -> tuple[Said | None, list[File] | None]:
         """Have something answered, and draw what takes long to draw: people wait for both."""
@@ -419,11 +440,14 @@ class DiscordBot:
         return said, None if said is None else await _drawn(said.reply, said.voice)
 
     async def _answered(self, heard: Heard) -> Said | None:
-        """Have something answered, however long the database is away."""
+        return await self._surely(lambda: self._dispatch.answer(heard))
+
+    async def _surely(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Have something done in the database, however long that is away."""
         pause = 0.5
         while True:
             try:
-                return await self._dispatch.answer(heard)
+                return await work()
             except Exception as error:
                 what = type(error).__name__
                 log.error("a command is tried again", bot=self.name, error=what, exc_info=error)  # noqa: TRY400
@@ -434,7 +458,7 @@ class DiscordBot:
         """Answer what the process before this one deferred and did not answer."""
         said = await self._answered(heard)
         if said is not None:
-            await self._dispatch.hand_over(heard, said)
+            await self._surely(lambda: self._dispatch.hand_over(heard, said))
 
     async def _says_at_once(self, way: _Way, said: Said, files: list[File] | None) -> bool:
         """Say it, if nothing was said so far; False if it is not certain that it arrived."""
@@ -597,7 +621,14 @@ class DiscordBot:
             opened = await client.create_dm(discord.Object(int(parcel.address)))
             room = str(opened.id)
             await self._store.run(lambda session: self._remember_dm(session, parcel.address or "", str(opened.id)))
-        channel = client.get_partial_messageable(int(room))
+        try:
+            return await self._write_into(client.get_partial_messageable(int(room)), parcel, reply, voice)
+        except discord.NotFound:
+            if parcel.place is not None or parcel.dm is None:
+                raise
+        return await self._write(replace(parcel, dm=None), reply, voice)  # the room was a hint only
+
+    async def _write_into(self, channel: discord.PartialMessageable, parcel: Parcel, reply: Reply, voice: Voice) -> str:
         pinged = parcel.address if parcel.mention and parcel.place is not None else None
         with _sent(await _written(reply, voice, question=parcel.question, mention=pinged)) as message:
             said = await self._said_before(channel, parcel, message)
@@ -644,8 +675,13 @@ def _words_of(components: Any) -> list[str]:
 
 async def _drawn(reply: Reply, voice: Voice) -> list[File] | None:
     """Draw what takes long to draw, beside the other work; None where nothing does."""
-    slow = reply.page is not None or any(isinstance(block, Picture) for block in reply.blocks)
-    return await asyncio.to_thread(enclosed, reply, dressed(voice)) if slow else None
+    if reply.page is None and not any(isinstance(block, Picture) for block in reply.blocks):
+        return None
+    try:
+        return await asyncio.to_thread(enclosed, reply, dressed(voice))
+    except Exception as error:  # the words are worth more than the picture
+        log.error("a picture could not be drawn", error=type(error).__name__, exc_info=error)  # noqa: TRY400
+        return []
 
 
 async def _written(
@@ -686,8 +722,10 @@ async def _judged() -> AsyncIterator[None]:
     except discord.RateLimited as limited:
         raise Undelivered("too fast for Discord", retry_after=limited.retry_after) from limited
     except discord.Forbidden as error:
-        reason = "private messages are closed" if error.code == _CLOSED else f"forbidden ({error.code})"
-        raise Undelivered(reason, permanent=True) from error
+        # Rights that we lack are given back, and a refusal without a code is no word of Discord's own.
+        closed = error.code in _CLOSED
+        reason = "private messages are closed" if closed else f"forbidden ({error.code})"
+        raise Undelivered(reason, permanent=closed) from error
     except discord.DiscordServerError as error:
         raise Undelivered(f"Discord is in trouble ({error.status})") from error
     except discord.HTTPException as error:

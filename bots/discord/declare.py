@@ -214,6 +214,25 @@ async def payload(tree: app_commands.CommandTree[Any], translator: app_commands.
     return sent
 
 
+async def fit(commands: Commands, catalogues: Catalogues) -> None:
+    """Build everything that would be sent, in every language.
+
+    Raises:
+        Unfit: Discord would refuse it.
+    """
+
+    async def said(_interaction: discord.Interaction, _command: Command[...], _values: Mapping[str, str]) -> None:
+        raise RuntimeError("nobody is heard here")
+
+    async def suggest(*_asked: Any) -> list[app_commands.Choice[str]]:
+        return []
+
+    tree = app_commands.CommandTree(discord.Client(intents=discord.Intents.none()))
+    for command in declare(commands, said=said, suggest=suggest):
+        tree.add_command(command)
+    await payload(tree, Names(catalogues))
+
+
 def fingerprint(sent: Sequence[Mapping[str, Any]], *more: str) -> str:
     """Return what changes whenever a payload does, or any of the other words; the same in every process."""
     return sha256(json.dumps([sent, *more], sort_keys=True).encode()).hexdigest()

@@ -44,6 +44,8 @@ LONGEST_TEXT: Final = 4000
 """Characters of all the text in a message."""
 LONGEST_ALT: Final = 1024
 MOST_FILES: Final = 10
+LARGEST_FILE: Final = 10 * 2**20
+"""Bytes that Discord takes from a bot in a server that nobody pays for."""
 LONGEST_NAME: Final = 100
 PER_ROW: Final = 5
 MOST_BUTTONS: Final = 23
@@ -95,6 +97,10 @@ def render(
     by_writing = question is not None and reply.typed is not None
     rows, left = _controls(reply.actions, plain, question, by_writing=by_writing)
 
+    made = list(enclosed(reply, voice) if files is None else files)
+    if any(len(file.data) > LARGEST_FILE for file in made):
+        told = (*reply.blocks, _("What is attached is too large for Discord. Ask me for it on another platform."))
+        return render(Reply(*told, actions=reply.actions, typed=reply.typed), voice, question=question, files=[])
     ping = f"<@{mention}>\n" if mention else ""
     blocks = _written(reply, left, rich)
     text = ping + _joined(blocks)
@@ -102,11 +108,11 @@ def render(
     if width(text) > LONGEST_TEXT:
         words = _written(reply, left, plain)
         whole = [File("answer.txt", "text/plain", _joined(words).encode(errors="replace"))]
-        told = "\n\n" + rich.say(_("This is the beginning; the whole answer is attached as a file."))
-        text = ping + _beginning(blocks, words, LONGEST_TEXT - width(ping) - width(told)) + told
+        rest = "\n\n" + rich.say(_("This is the beginning; the whole answer is attached as a file."))
+        text = ping + _beginning(blocks, words, LONGEST_TEXT - width(ping) - width(rest)) + rest
 
     pictures = [block for block in reply.blocks if isinstance(block, Picture)]
-    made = list(enclosed(reply, voice) if files is None else files)
+    pictures = pictures if len(made) >= len(pictures) else []  # they could not be drawn
     sent = _files([*made[: len(pictures)], *whole, *made[len(pictures) :]])
     items: list[discord.ui.Item[Any]] = [discord.ui.TextDisplay(text)] if text.strip() else []
     shown = [

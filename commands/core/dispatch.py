@@ -369,6 +369,14 @@ class Dispatcher:
             promised.update(map(Role, heard.vouched))
         for role in promised:
             members.grant(session, actor=None, member=member, network=heard.network, role=role, now=now)
+            audit.append(
+                session,
+                at=now,
+                network=heard.network,
+                actor=member.id,
+                action=f"vouched {role}",
+                subject=str(member.id),
+            )
         return member, members.roles(session, member.id, heard.network)
 
     def _converse(self, heard: Heard, session: Session) -> Said | None:
@@ -449,6 +457,8 @@ class Dispatcher:
 
     def _record(self, heard: Heard, outcome: _Outcome, session: Session) -> Said | None:
         now = self._clock()
+        if heard.native and heard.key is not None and inbox.is_done(session, heard.bot, heard.key):
+            return None  # another process has heard it as well, and what it did is why this one was refused
         if not heard.native and not self._is_new(session, heard, now):
             return None
         member, _roles = self._recognise(session, heard, now)

@@ -64,7 +64,11 @@ class Envelope:
     """The private room where it was asked."""
     address: str | None = None
     """The account that asked, of several that a person may have on a platform."""
+    farewell: bool = False
+    """For the account at `address`, though it may not be theirs any more."""
     mention: bool = False
+    confidential: bool = False
+    """It must not be said on a platform that reads along, whatever becomes of the others."""
     ticket: str | None = None
     """What the platform gave along with the question to answer it by, where it does that; it expires."""
     public: bool = False
@@ -77,7 +81,7 @@ class Envelope:
 
     def elsewhere(self) -> Envelope:
         """Return the same words without the way back to where they were asked for."""
-        return Envelope(self.reply, self.language, self.zone, mention=self.mention)
+        return Envelope(self.reply, self.language, self.zone, mention=self.mention, confidential=self.confidential)
 
     def pack(self) -> str:
         """Write the envelope as JSON, for the outbox."""
@@ -126,13 +130,32 @@ class Post:
             key=key,
             sender=ways[0].sender,
             owner=to.id,
-            payload=Envelope(reply, mention=True).pack(),
+            payload=Envelope(reply, mention=True, confidential=confidential).pack(),
             member_id=to.id,
             lane=lane,
             due_at=self.now,
             expires_at=until,
             now=self.now,
         )
+
+    def tell_at_every_account(self, to: Member, reply: Reply, *, network: str, key: str) -> None:
+        """Tell a person something at each of their accounts, also at one that is about to go."""
+        for way in members.reach(self.session, to.id, network, self.hub.platforms):
+            if way.address is None:
+                continue
+            outbox.put(
+                self.session,
+                key=f"{key}:{outbox.tx_id(f'{way.sender} {way.address}')}",
+                sender=way.sender,
+                owner=to.id,
+                payload=Envelope(
+                    reply, language=to.language, zone=to.zone, mention=True, address=way.address, farewell=True
+                ).pack(),
+                member_id=to.id,
+                lane=Lane.ALERT,
+                due_at=self.now,
+                now=self.now,
+            )
 
     def announce(self, reply: Reply, *, network: str, purpose: places.Purpose, key: str) -> int:
         """Say something in a network's rooms of one purpose, on every platform; return in how many rooms."""
