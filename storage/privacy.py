@@ -119,7 +119,7 @@ def erase(session: Session, member_id: UUID, now: datetime) -> Report:
             continue
         try:
             with attempt(session):
-                report.rows[table.name] = _forget(session, table, privacy, member_id)
+                report.rows[table.name] = _forget(session, table, privacy, member_id, now)
         except Conflict:
             report.failed.append(table.name)
     _let_go(session, member_id)
@@ -190,9 +190,30 @@ def sweep(session: Session, now: datetime) -> dict[str, int]:
     swept = {}
     for table, privacy in _tables(children_first=True):
         if privacy.kept is not None and privacy.since is not None:
-            old = delete(table).where(table.c[privacy.since] < now - privacy.kept)
-            swept[table.name] = changed(session, old)
+            old = table.c[privacy.since] < now - privacy.kept
+            _destroy_keys(session, table, privacy, old, now)
+            swept[table.name] = changed(session, delete(table).where(old))
     return {name: rows for name, rows in swept.items() if rows}
+
+
+def destroy(session: Session, owner: UUID, now: datetime) -> None:
+    """Destroy the key of something that is nobody's: a case, a lesson, one answer. Safe to repeat.
+
+    At once, whatever becomes of the transaction. A backup of either store that is restored later does not bring it
+    back: `replay` finds it in the other.
+    """
+    keys = ring()
+    keys.erase(owner, now)
+    _note(session, keys.blind("erasure", owner.hex), now)
+
+
+def _destroy_keys(
+    session: Session, table: CoreTable, privacy: Privacy, which: ColumnElement[bool], now: datetime
+) -> None:
+    """Destroy the keys that are the rows' own."""
+    if privacy.own_key is not None:
+        for owner in execute(session, select(table.c[privacy.own_key]).where(which)).scalars().all():
+            destroy(session, owner, now)
 
 
 def _note(session: Session, mark: bytes, at: datetime) -> None:
@@ -285,13 +306,18 @@ def _sign_anew(session: Session, former: UUID, present: UUID, now: datetime) -> 
     audit.append(session, at=now, network=EVERYWHERE, actor=None, action="audit rewritten", subject=written[-1].hash)
 
 
-def _forget(session: Session, table: CoreTable, privacy: Privacy, member_id: UUID) -> int:
+def _forget(session: Session, table: CoreTable, privacy: Privacy, member_id: UUID, now: datetime) -> int:
     about = _about(table, privacy, member_id)
+    rows = 0
     if privacy.erase is Erasure.DELETE:
-        change: Any = delete(table).where(about)
-    else:
-        change = update(table).where(about).values(dict.fromkeys(privacy.blank))
-    return changed(session, change)
+        goes = about if privacy.stays is None else about & table.c[privacy.stays].is_(False)
+        _destroy_keys(session, table, privacy, goes, now)
+        rows += changed(session, delete(table).where(goes))
+    elif any(isinstance(table.c[name].type, SealedText) for name in privacy.blank):
+        _destroy_keys(session, table, privacy, about, now)
+    if privacy.blank:
+        rows += changed(session, update(table).where(about).values(dict.fromkeys(privacy.blank)))
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -63,7 +63,10 @@ class Privacy:
         since: the column with the instant from which `kept` counts; rows where it is NULL stay.
         erase: what erasure does to every row that has the erased person in one of these columns. Members'
             rows go for good, so rows that stay (BLANK, KEEP) hold ids without a foreign key, or blank them.
-        blank: the columns set to NULL by `Erasure.BLANK`.
+        blank: the columns set to NULL in rows that stay.
+        stays: a column that is true in rows which a person chose to leave here: `Erasure.DELETE` blanks them instead.
+        own_key: the column that holds the id under which a row's words are sealed, where that is the row's own key and
+            not a person's. It is destroyed when the row goes, by erasure or by its age, and when its words are blanked.
     """
 
     what: str
@@ -72,12 +75,14 @@ class Privacy:
     since: str | None = None
     erase: Erasure
     blank: tuple[str, ...] = ()
+    stays: str | None = None
+    own_key: str | None = None
 
     def __post_init__(self) -> None:
         if (self.kept is None) != (self.since is None):
             raise TypeError("Retention needs both: how long (kept) and from which column it counts (since).")
-        if bool(self.blank) != (self.erase is Erasure.BLANK):
-            raise TypeError("Columns to blank and Erasure.BLANK belong together.")
+        if bool(self.blank) != (self.erase is Erasure.BLANK or self.stays is not None):
+            raise TypeError("Columns to blank belong to rows that stay, and rows that stay need them.")
 
 
 class Table(SQLModel):
