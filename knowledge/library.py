@@ -1,4 +1,4 @@
-"""The one door to what the program knows: resources and terms, loaded once, the same for every reader."""
+"""The one door to what the program knows: resources, terms and procedures, loaded once, the same for every reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,14 @@ from rapidfuzz import fuzz
 
 from knowledge.glossary import Glossary
 from knowledge.index import Document, Index
+from knowledge.procedures import Forum, Outcome, Procedures, Region, Stage, Tool
 from knowledge.schema import EVERY_NETWORK, BadRow, Resource, Scope, Term, badge, read_rows
 from knowledge.words import words
 
-__all__ = ["BadRow", "Hit", "Library", "Resource", "Scope", "Term", "badge"]
+__all__ = [
+    "BadRow", "Forum", "Hit", "Library", "Outcome", "Procedures", "Region", "Resource", "Scope", "Stage", "Term",
+    "Tool", "badge",
+]  # fmt: skip
 
 LONGEST_TYPED, MOST_TYPED = 100, 12
 """Characters, and folded words among them, that are read of what somebody has typed so far."""
@@ -28,9 +32,11 @@ class Hit:
 
 
 class Library:
-    """Every resource and term of all networks; nothing in it ever changes, so any thread may read it."""
+    """Every resource, term and procedure of all networks; nothing in it ever changes, so any thread may read it."""
 
-    def __init__(self, resources: Sequence[Resource], glossary: Glossary) -> None:
+    def __init__(self, resources: Sequence[Resource], glossary: Glossary, procedures: Procedures | None = None) -> None:
+        self.procedures = procedures or Procedures.load()
+        """The legal tools with their stages, the forums, outcomes and regions; by default those of the program."""
         self._resources = tuple(resources)
         self._by_id = {resource.id: resource for resource in self._resources}
         self._glossary = glossary
@@ -41,6 +47,8 @@ class Library:
     def load(cls, folder: Path | None = None) -> Self:
         """Read the folder with resources/ and glossary/, by default the one that comes with the program.
 
+        If the folder has no procedures/, those that come with the program are taken.
+
         Raises:
             BadRow: a row is wrong; one sentence says the file, the line and the field.
         """
@@ -48,7 +56,8 @@ class Library:
         resources = read_rows(sorted((folder / "resources").glob("*.jsonl")), Resource)
         if not resources:
             raise BadRow(f"{folder}/resources: no resources were found.")
-        return cls(resources, Glossary.load(folder / "glossary"))
+        own = folder / "procedures"
+        return cls(resources, Glossary.load(folder / "glossary"), Procedures.load(own) if own.is_dir() else None)
 
     def search(
         self,

@@ -1,7 +1,8 @@
 """Bring every catalogue up to date: find each sentence of the code, keep what is translated, mark what is new.
 
 Sentences stand in `_()`, `n_()`, `Text()`, `Refused()` and `Unreadable()`, in commands' docstrings and in the tables'
-declarations of privacy. The names of commands and of their values in menus are entries, too.
+declarations of privacy. The names of commands and of their values in menus are entries, too, and so are those of tools,
+stages, forums, outcomes and regions.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from commands import FEATURES
 from commands.core.feature import Commands
 from commands.core.names import names
 from commands.core.strings import LOCALES
+from knowledge.library import Procedures
 from storage.privacy import what
 
 HOUSE = Path(__file__).parents[2]
@@ -39,6 +41,8 @@ def sentences() -> dict[str | tuple[str, str], set[str]]:
                     found.setdefault(param.kind.example, set()).add(f"commands/{feature.name}")
     for name, feature_name in names(Commands(FEATURES)):
         found.setdefault(name, set()).add(f"commands/{feature_name}")
+    for name in Procedures.load().names():
+        found.setdefault(name, set()).add("knowledge/procedures")
     for kept in what():
         found.setdefault(kept.privacy.what, set()).add("storage")
     return {msgid: places for msgid, places in found.items() if _speaks(msgid)}
