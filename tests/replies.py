@@ -5,7 +5,21 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from commands.core.line import Call
-from commands.core.reply import Appointment, Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
+from commands.core.reply import (
+    Appointment,
+    Bars,
+    Button,
+    Event,
+    Fields,
+    File,
+    Picture,
+    Quote,
+    Reply,
+    Source,
+    Sources,
+    Table,
+    Timeline,
+)
 from commands.core.text import Text
 
 words = st.text(max_size=40)
@@ -35,6 +49,9 @@ sources = st.builds(
 bars = st.builds(
     Bars, texts, st.lists(st.tuples(texts, st.none() | st.integers(3, 99)), min_size=1, max_size=4).map(tuple)
 )
+timelines = st.builds(
+    Timeline, texts, st.lists(st.builds(Event, st.dates(), texts, st.booleans()), max_size=4).map(tuple)
+)
 blocks = st.one_of(
     texts,
     st.builds(Fields, st.lists(st.tuples(texts, texts), max_size=4).map(tuple)),
@@ -48,7 +65,7 @@ blocks = st.one_of(
     st.builds(Quote, st.text(max_size=300)),
     st.builds(Sources, st.lists(sources, max_size=3).map(tuple)),
 )
-pictures = st.builds(Picture, bars, texts)
+pictures = st.builds(Picture, bars | timelines, texts)
 buttons = st.builds(Button, texts, calls, st.booleans())
 files = st.builds(File, st.just("invite.ics"), st.just("text/calendar"), st.binary(max_size=50))
 appointments = st.builds(

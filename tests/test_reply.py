@@ -26,6 +26,16 @@ def test_a_reply_comes_out_of_the_outbox_as_it_went_in(reply):
     assert unpack(pack(reply)) == reply
 
 
+def test_a_chart_that_waits_in_the_outbox_since_before_there_were_time_lines_still_opens():
+    packed = (
+        '["reply",["list",[["picture",["bars",["T","Hours",["map",{}],null,null],["list",[["list",'
+        '[["T","Booked",["map",{}],null,null],3]]]]],["T","three booked",["map",{}],null,null],"digest.png"]]],'
+        '["list",[]],["list",[]],"digest.html"]'
+    )
+    bars = Bars(_("Hours"), ((_("Booked"), 3),))
+    assert unpack(packed) == Reply(Picture(bars, _("three booked"), "digest.png"), page="digest.html")
+
+
 @pytest.mark.parametrize(
     ("language", "forms"),
     [

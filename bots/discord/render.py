@@ -133,7 +133,7 @@ def enclosed(reply: Reply, voice: Voice) -> list[File]:
     """Draw a reply's pictures, then write its files; a picture takes a tenth of a second, in whatever thread."""
     plain = replace(voice, stamp=None)
     pictures = (block for block in reply.blocks if isinstance(block, Picture))
-    return [*(File(each.name, "image/png", draw(each.bars, plain)) for each in pictures), *attachments(reply, plain)]
+    return [*(File(each.name, "image/png", draw(each.drawing, plain)) for each in pictures), *attachments(reply, plain)]
 
 
 # -- words --------------------------------------------------------------------------------------------------------

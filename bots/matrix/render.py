@@ -211,7 +211,7 @@ def _notice(lines: list[_Piece]) -> dict[str, Any]:
 
 
 def _picture(picture: Picture, voice: Voice) -> Part:
-    png = draw(picture.bars, voice)
+    png = draw(picture.drawing, voice)
     width, height = struct.unpack(">II", png[16:24])
     info = {"mimetype": "image/png", "size": len(png), "w": width, "h": height}
     content = {"msgtype": "m.image", "body": voice.say(picture.alt), "filename": picture.name, "info": info}

@@ -4,7 +4,21 @@ from commands.core.context import Context, JobContext
 from commands.core.feature import Command, Feature, Shown
 from commands.core.kinds import Choice, Kind, Unreadable, Whole, Words, YesOrNo, clean, one_of
 from commands.core.line import Call
-from commands.core.reply import Appointment, Bars, Button, Fields, File, Picture, Quote, Reply, Source, Sources, Table
+from commands.core.reply import (
+    Appointment,
+    Bars,
+    Button,
+    Event,
+    Fields,
+    File,
+    Picture,
+    Quote,
+    Reply,
+    Source,
+    Sources,
+    Table,
+    Timeline,
+)
 from commands.core.text import Text, _, n_, plain
 
 __all__ = [
@@ -15,6 +29,7 @@ __all__ = [
     "Choice",
     "Command",
     "Context",
+    "Event",
     "Feature",
     "Fields",
     "File",
@@ -28,6 +43,7 @@ __all__ = [
     "Sources",
     "Table",
     "Text",
+    "Timeline",
     "Unreadable",
     "Whole",
     "Words",

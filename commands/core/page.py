@@ -67,7 +67,7 @@ def _block(block: Block, voice: Voice) -> Iterator[str]:
                 quote = f"<blockquote>{html.escape(source.snippet)}</blockquote>" if source.snippet else ""
                 yield f"<p>{link}<br>{html.escape(source.citation)}{badge}</p>{quote}"
         case Picture():
-            data = base64.b64encode(draw(block.bars, voice)).decode()
+            data = base64.b64encode(draw(block.drawing, voice)).decode()
             yield f'<p><img src="data:image/png;base64,{data}" alt="{html.escape(voice.say(block.alt))}"></p>'
         case _:
             assert_never(block)

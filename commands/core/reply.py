@@ -62,10 +62,27 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A chart, drawn in the reader's language when it is shown (chart.draw), and words for those who cannot see it."""
+class Event:
+    """A day on a time line; not `done` is what lies ahead or was missed."""
 
-    bars: Bars
+    at: date
+    label: Text
+    done: bool
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a time line shows, in the order of its days whatever the order of its points."""
+
+    title: Text
+    points: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing in the reader's language, made when it is shown (chart.draw), and words for those who cannot see it."""
+
+    drawing: Bars | Timeline
     alt: Text
     name: str = "picture.png"
 
@@ -188,8 +205,12 @@ def _out(value: object) -> Any:
             return ["sources", _out(value.items)]
         case Bars():
             return ["bars", _out(value.title), _out(value.rows)]
+        case Event():
+            return ["event", _out(value.at), _out(value.label), value.done]
+        case Timeline():
+            return ["timeline", _out(value.title), _out(value.points)]
         case Picture():
-            return ["picture", _out(value.bars), _out(value.alt), value.name]
+            return ["picture", _out(value.drawing), _out(value.alt), value.name]
         case Button():
             return ["button", _out(value.label), _out(value.call), value.terse]
         case File():
@@ -249,5 +270,7 @@ _WHOLE: dict[str, Any] = {
     "sources": Sources,
     "button": Button,
     "bars": Bars,
+    "event": Event,
+    "timeline": Timeline,
     "appointment": Appointment,
 }
