@@ -57,6 +57,7 @@ _form: Final = core(Form)
 _c: Final = _form.c
 _WHICH: Final = ("member_id", "bot", "room")
 _here: Final = (_c.member_id == bindparam("member_id")) & (_c.bot == bindparam("bot")) & (_c.room == bindparam("room"))
+_since: Final = select(_c.asked, _c.updated_at).where(_here)
 _find: Final = select(_c.call, _c.asked, _c.choices, _c.updated_at).where(_here)
 _new = upsert(_form)
 _keep: Final = _new.on_conflict_do_update(
@@ -91,6 +92,24 @@ def keep(
             "updated_at": now,
         },
     )
+
+
+def offer(
+    session: Session,
+    *,
+    member_id: UUID,
+    bot: str,
+    room: str,
+    choices: Sequence[str],
+    now: datetime,
+    patience: timedelta,
+) -> bool:
+    """Let a bare number mean one of these lines, unless a question is open or a list was shown within `patience`."""
+    row = execute(session, _since, {"member_id": member_id, "bot": bot, "room": room}).first()
+    if row is not None and (row.asked or now - row.updated_at < patience):
+        return False
+    keep(session, member_id=member_id, bot=bot, room=room, call="", asked="", choices=choices, now=now)
+    return True
 
 
 def current(session: Session, *, member_id: UUID, bot: str, room: str) -> Open | None:

@@ -1,0 +1,727 @@
+"""Check-ins: each case is asked after in its own rhythm, once for each day of it, and never where others read along.
+
+The day of a rhythm is the key: one row for each case and day, so that no restart, no second process and no clock that
+is set back asks twice. A question that nobody answers is followed once after two days, and two days later told to the
+coordinators, by the case's code. What was answered can be put right, and every former version stays; the one line of
+words that an answer may hold is sealed under a key of its own, so that it alone can be destroyed.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Index, Row, UniqueConstraint, bindparam, delete, func, insert, select, text, update
+from sqlmodel import Field, col
+
+from storage import codes, privacy
+from storage.cases import Case
+from storage.engine import upsert
+from storage.members import Member
+from storage.recurrence import zone_of
+from storage.refused import Line, Refused
+from storage.rhythm import Calm, Every, Rhythm, country_of
+from storage.store import Session, changed, execute, write
+from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
+
+PATIENCE: Final = timedelta(days=2)
+"""How long a question waits before it is followed, and then again before the coordinators hear of it."""
+
+EARLIEST_AGAIN: Final = timedelta(hours=20)
+"""Before this a second check-in of one case is a correction of the first, not an early answer to the next."""
+
+LONGEST_SNOOZE: Final = timedelta(days=14)
+
+_CODE_LENGTH: Final = 7
+_NOON: Final = 12 * 60
+_THREE_YEARS: Final = timedelta(days=3 * 365)
+
+
+class Need(StrEnum):
+    """What would help a case on."""
+
+    NOTHING = "nothing"
+    MENTOR = "mentor"
+    TRANSLATION = "translation"
+    SECURITY = "security"
+    FUNDS = "funds"
+
+
+class Step(StrEnum):
+    """What is done about a question when its time has come."""
+
+    ASK = "ask"
+    FOLLOW = "follow"
+    TELL = "tell"
+
+
+class CheckinState(StrEnum):
+    """Where a check-in stands. MISSED: the next one was asked before it was answered."""
+
+    OPEN = "open"
+    ANSWERED = "answered"
+    MISSED = "missed"
+
+
+class CaseRhythm(Table, table=True):
+    """How often a case is asked after, and when next.
+
+    Attributes:
+        member_id: who is asked.
+        every, weekday, minute, since: the rhythm, on that person's wall; see `Rhythm`.
+        holidays: the country whose public holidays are kept; None: none.
+        zone: the zone for which `next_at` was worked out.
+        paused_until: no day of the rhythm before this one; None: no pause.
+        next_day: the day of the rhythm that comes next.
+        next_at: when to look at it; who is away, or keeps a holiday, is looked at again later.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="How often you are asked how a case goes.", whose=("member_id",), erase=Erasure.DELETE
+    )
+
+    case_id: UUID = Field(foreign_key="case.id", ondelete="CASCADE", primary_key=True)
+    member_id: UUID = Field(foreign_key="member.id", index=True)
+    every: Every = one_of(Every)
+    weekday: int
+    minute: int
+    since: date
+    holidays: str | None = Field(default=None, max_length=2)
+    zone: str = Field(max_length=64)
+    paused_until: date | None = None
+    next_day: date
+    next_at: datetime = Field(sa_type=UTC, index=True)
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """The days on which it is asked."""
+        return Rhythm(Every(self.every), self.weekday, self.minute, self.since)
+
+
+_DUE: Final = text("due_at IS NOT NULL")
+
+
+class Checkin(Table, table=True):
+    """One day on which a case was asked after, or told of before it was asked.
+
+    Attributes:
+        code: such as "CI-7K3FQ20".
+        day: the day of the rhythm: with the case it names the check-in.
+        member_id: who was asked, while they are here.
+        step, due_at: what is done next, and when; None: nothing more.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="When you were asked how a case goes. It stays with the case without your name.",
+        whose=("member_id",),
+        kept=_THREE_YEARS,
+        since="asked_at",
+        erase=Erasure.BLANK,
+        blank=("member_id",),
+    )
+    __table_args__ = (
+        UniqueConstraint("case_id", "day"),
+        Index("ix_checkin_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    code: str = Field(unique=True, max_length=16)
+    case_id: UUID = Field(foreign_key="case.id", ondelete="CASCADE")
+    day: date
+    member_id: UUID | None = Field(default=None, index=True)
+    state: CheckinState = one_of(CheckinState)
+    asked_at: datetime = Field(sa_type=UTC)
+    step: Step | None = one_of(Step, nullable=True)
+    due_at: datetime | None = Field(default=None, sa_type=UTC)
+
+
+class CheckinAnswer(Table, table=True):
+    """One version of what was answered; the latest counts.
+
+    Attributes:
+        moved: whether the case has moved on.
+        stage: at which stage it stands, an id of `knowledge/procedures`.
+        blocked: what holds it up: the one line of words, under a key of its own, which is this row's id.
+        need: what would help.
+        by: who answered, while they are here.
+    """
+
+    privacy: ClassVar[Privacy] = Privacy(
+        what="What you answered when asked how a case goes; your words are encrypted, each answer with its own key.",
+        whose=("by",),
+        kept=_THREE_YEARS,
+        since="at",
+        erase=Erasure.BLANK,
+        blank=("by", "blocked"),
+        own_key="id",
+    )
+    __table_args__ = (UniqueConstraint("checkin_id", "version"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    checkin_id: UUID = Field(foreign_key="checkin.id", ondelete="CASCADE")
+    version: int
+    moved: bool | None = None
+    stage: str | None = Field(default=None, max_length=60)
+    blocked: Sealed | None = sealed("checkin_answer.blocked", nullable=True)
+    need: Need | None = one_of(Need, nullable=True)
+    by: UUID | None = Field(default=None, index=True)
+    at: datetime = Field(sa_type=UTC)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What somebody says about a case: four short answers. None: not said, or erased."""
+
+    moved: bool | None
+    stage: str | None
+    blocked: str | None
+    need: Need | None
+
+
+PARTS: Final = ("moved", "stage", "blocked", "need")
+"""The four answers; each can be erased alone."""
+
+
+class Asked(NamedTuple):
+    """Somebody to ask, to remind, or to tell of; `key` is its occurrence: whoever says it says it once."""
+
+    checkin: str
+    case: str
+    network: str
+    member_id: UUID | None
+    step: Step
+    key: str
+
+
+class Told(NamedTuple):
+    """A check-in and what it says now: None while it is not answered; `versions` tells how often it was put right."""
+
+    checkin: Checkin
+    answers: Answers | None
+    answered_at: datetime | None
+    versions: int
+
+
+_rhythm: Final = core(CaseRhythm)
+_checkin: Final = core(Checkin)
+_answer: Final = core(CheckinAnswer)
+_case: Final = core(Case)
+_member: Final = core(Member)
+
+
+# Questions
+
+
+def rhythm_of(session: Session, case: Case) -> CaseRhythm | None:
+    """How often a case is asked after; None: never."""
+    return session.get(CaseRhythm, case.id)
+
+
+def open_one(session: Session, case: Case) -> Checkin | None:
+    """The question that waits for an answer."""
+    waiting = select(Checkin).where(col(Checkin.case_id) == case.id, col(Checkin.state) == CheckinState.OPEN)
+    return session.scalars(waiting.order_by(col(Checkin.day).desc())).first()
+
+
+def by_code(session: Session, typed: str, case_ids: Iterable[UUID]) -> Checkin | None:
+    """The check-in of this code among those of some cases."""
+    wanted = col(Checkin.code) == codes.read(typed, "CI")
+    return session.scalars(select(Checkin).where(wanted, col(Checkin.case_id).in_(list(case_ids)))).first()
+
+
+def history(session: Session, case: Case) -> list[Told]:
+    """Every check-in of a case with what it says now, the earliest first."""
+    rows = session.scalars(select(Checkin).where(col(Checkin.case_id) == case.id).order_by(col(Checkin.day))).all()
+    answers = select(CheckinAnswer).where(col(CheckinAnswer.checkin_id).in_([row.id for row in rows]))
+    latest: dict[UUID, CheckinAnswer] = {}
+    for answer in session.scalars(answers.order_by(col(CheckinAnswer.version))):
+        latest[answer.checkin_id] = answer
+    return [_told(row, latest.get(row.id)) for row in rows]
+
+
+def versions(session: Session, checkin: Checkin) -> list[CheckinAnswer]:
+    """Every version of an answer, the first one first."""
+    found = select(CheckinAnswer).where(col(CheckinAnswer.checkin_id) == checkin.id)
+    return list(session.scalars(found.order_by(col(CheckinAnswer.version))))
+
+
+def overdue(session: Session, network: str) -> list[str]:
+    """The codes of a network's open cases of which the coordinators were told that nobody answers."""
+    late = (
+        select(_case.c.code)
+        .join(_checkin, _checkin.c.case_id == _case.c.id)
+        .where(
+            _case.c.network == network,
+            _case.c.closed_at.is_(None),
+            _checkin.c.state == CheckinState.OPEN,
+            _checkin.c.step.is_(None),
+        )
+        .distinct()
+    )
+    return sorted(execute(session, late).scalars())
+
+
+def needs(session: Session, *, network: str, since: datetime) -> Counter[Need]:
+    """How many check-ins of a network named which need since then, as they say it now."""
+    newest = (
+        select(_answer.c.checkin_id, func.max(_answer.c.version).label("version"))
+        .where(_answer.c.at >= since)
+        .group_by(_answer.c.checkin_id)
+        .subquery()
+    )
+    named = (
+        select(_answer.c.need, func.count())
+        .join(newest, (newest.c.checkin_id == _answer.c.checkin_id) & (newest.c.version == _answer.c.version))
+        .join(_checkin, _checkin.c.id == _answer.c.checkin_id)
+        .join(_case, _case.c.id == _checkin.c.case_id)
+        .where(_case.c.network == network, _answer.c.need.is_not(None), _answer.c.need != Need.NOTHING)
+        .group_by(_answer.c.need)
+    )
+    return Counter({Need(need): n for need, n in execute(session, named)})
+
+
+# Rules
+
+
+def set_rhythm(
+    session: Session,
+    case: Case,
+    *,
+    member: Member,
+    every: Every,
+    weekday: int,
+    minute: int,
+    holidays: str | None = "",
+    now: datetime,
+) -> CaseRhythm:
+    """Ask a member how a case goes, on a weekday every so often, from the next such day on.
+
+    Args:
+        session: the running transaction.
+        case: which case.
+        member: who is asked, on their own wall.
+        every: how often.
+        weekday: 0 is Monday.
+        minute: when, in minutes after midnight (0 to 1439).
+        holidays: the country (ISO 3166) whose public holidays are kept; None: none; empty: the country of the zone.
+        now: the instant of the change.
+
+    Raises:
+        Refused: the case is closed.
+    """
+    if case.closed_at is not None:
+        raise Refused("The case {code} is closed.", code=case.code)
+    kept = country_of(member.zone) if holidays == "" else holidays
+    today = now.astimezone(zone_of(member.zone)).date()
+    rhythm = Rhythm(every, weekday, minute, today)
+    calm = _calm(member, kept)
+    day = next(day for day in rhythm.days() if calm.asks_at(day, minute) > now)
+    facts = {
+        "member_id": member.id,
+        "every": every,
+        "weekday": weekday,
+        "minute": minute,
+        "since": today,
+        "holidays": kept,
+        "zone": member.zone,
+        "paused_until": None,
+        "next_day": day,
+        "next_at": calm.asks_at(day, minute),
+    }
+    row = upsert(_rhythm).values(case_id=case.id, **facts)
+    execute(session, row.on_conflict_do_update(index_elements=["case_id"], set_=facts))
+    return session.get_one(CaseRhythm, case.id, populate_existing=True)
+
+
+def stop(session: Session, case: Case) -> bool:
+    """Ask no more how a case goes, and expect no answer any more; False if it was not asked after."""
+    _settle(session, [case.id], CheckinState.MISSED)
+    return changed(session, delete(_rhythm).where(_rhythm.c.case_id == case.id)) > 0
+
+
+def pause(session: Session, case: Case, *, until: date, now: datetime) -> CaseRhythm:
+    """Ask nothing about a case before a day, and expect no answer to a question that is open.
+
+    Raises:
+        Refused: it is not asked after, or the day has passed.
+    """
+    row = _asked_after(session, case)
+    member = session.get_one(Member, row.member_id)
+    if until <= now.astimezone(zone_of(member.zone)).date():
+        raise Refused("That day has passed.")
+    _settle(session, [case.id], CheckinState.MISSED)
+    row.paused_until = until
+    row.next_day = next(day for day in row.rhythm.days() if day >= until)
+    row.next_at = _calm(member, row.holidays).asks_at(row.next_day, row.minute)
+    session.add(row)
+    return row
+
+
+def hand_to(session: Session, case: Case, member: Member) -> None:
+    """Ask somebody else from now on: who leads a case now."""
+    row = rhythm_of(session, case)
+    if row is not None:
+        row.member_id = member.id
+        row.next_at = _calm(member, row.holidays).asks_at(row.next_day, row.minute)
+        row.zone = member.zone
+        session.add(row)
+    waiting = update(_checkin).where(_checkin.c.case_id == case.id, _checkin.c.state == CheckinState.OPEN)
+    execute(session, waiting.values(member_id=member.id))
+
+
+def answer(
+    session: Session, case: Case, *, answers: Answers, by: UUID, today: date, now: datetime, rng: random.Random
+) -> Checkin:
+    """Keep what somebody says of a case: the answer to the open question, or an early one to the next.
+
+    An early answer stands for the next day of the rhythm, which is not asked any more. A case without a rhythm can be
+    told of at any day.
+
+    Raises:
+        Refused: it was answered just now, perhaps on another device; or the case is closed.
+    """
+    if case.closed_at is not None:
+        raise Refused("The case {code} is closed.", code=case.code)
+    checkin = open_one(session, case)
+    if checkin is None:
+        latest = session.execute(
+            select(Checkin, func.max(col(CheckinAnswer.at)))
+            .join(CheckinAnswer, col(CheckinAnswer.checkin_id) == Checkin.id)
+            .where(col(Checkin.case_id) == case.id)
+            .group_by(*_checkin.c)
+            .order_by(col(Checkin.day).desc())
+        ).first()
+        if latest is not None and now - latest[1] < EARLIEST_AGAIN:
+            raise Refused(
+                "That was answered already, {moment}. To put it right, say {amend}.",
+                moment=latest[1],
+                amend=Line(f"case amend {latest[0].code}"),
+            )
+        checkin = _early(session, case, by=by, today=today, now=now, rng=rng)
+    checkin.state, checkin.step, checkin.due_at = CheckinState.ANSWERED, None, None
+    session.add(checkin)
+    _keep(session, checkin, answers, version=1, by=by, now=now)
+    return checkin
+
+
+def amend(session: Session, checkin: Checkin, *, answers: Answers, by: UUID, now: datetime) -> Told:
+    """Put an answer right: what is not None takes the place of what was said; the former version stays.
+
+    Raises:
+        Refused: it was not answered yet.
+    """
+    former = versions(session, checkin)
+    if not former:
+        raise Refused("That check-in was not answered yet.")
+    latest = former[-1]
+    words = latest.blocked.text if latest.blocked is not None else None
+    merged = Answers(
+        moved=latest.moved if answers.moved is None else answers.moved,
+        stage=answers.stage or latest.stage,
+        blocked=words if answers.blocked is None else answers.blocked,
+        need=answers.need or latest.need,
+    )
+    if merged == Answers(latest.moved, latest.stage, words, latest.need):
+        return _told(checkin, latest)
+    return _told(checkin, _keep(session, checkin, merged, version=latest.version + 1, by=by, now=now))
+
+
+def erase_part(session: Session, checkin: Checkin, part: str, now: datetime) -> bool:
+    """Erase one of the four answers alone, in every version; False if there was nothing.
+
+    Of words the key is destroyed, so that no backup can tell them.
+    """
+    rows = [row for row in versions(session, checkin) if getattr(row, part) is not None]
+    for row in rows:
+        if part == "blocked":
+            privacy.destroy(session, row.id, now)
+        setattr(row, part, None)
+        session.add(row)
+    session.flush()
+    return bool(rows)
+
+
+def snooze(session: Session, case: Case, *, until: datetime, now: datetime) -> Checkin:
+    """Ask the open question once more, later.
+
+    Raises:
+        Refused: there is no open question, or that is too late.
+    """
+    checkin = open_one(session, case)
+    if checkin is None:
+        raise Refused("Nothing waits for an answer about {code} now.", code=case.code)
+    if not now < until <= now + LONGEST_SNOOZE:
+        raise Refused("I can ask again at any time in the next {days}.", days=LONGEST_SNOOZE)
+    checkin.step, checkin.due_at = Step.ASK, until
+    session.add(checkin)
+    return checkin
+
+
+def forget(session: Session, case: Case, now: datetime) -> None:
+    """Destroy the words of every answer about a case; the case itself is forgotten elsewhere."""
+    stop(session, case)
+    for told in history(session, case):
+        for row in versions(session, told.checkin):
+            privacy.destroy(session, row.id, now)
+
+
+# Sweeps
+
+
+_DUE_RHYTHMS: Final = (
+    select(
+        *_rhythm.c,
+        _case.c.code,
+        _case.c.network,
+        _member.c.zone.label("present_zone"),
+        _member.c.quiet_from,
+        _member.c.quiet_to,
+        _member.c.away_until,
+    )
+    .join(_case, _case.c.id == _rhythm.c.case_id)
+    .join(_member, _member.c.id == _rhythm.c.member_id)
+    .where(_rhythm.c.next_at <= bindparam("now", type_=UTC), _case.c.closed_at.is_(None))
+    .order_by(_rhythm.c.next_at)
+    .limit(bindparam("at_most"))
+)
+_MOVED: Final = (
+    select(
+        *_rhythm.c,
+        _member.c.zone.label("present_zone"),
+        _member.c.quiet_from,
+        _member.c.quiet_to,
+        _member.c.away_until,
+    )
+    .join(_member, _member.c.id == _rhythm.c.member_id)
+    .where(_rhythm.c.zone != _member.c.zone)
+    .limit(bindparam("at_most"))
+)
+_PLAN: Final = (
+    update(_rhythm)
+    .where(_rhythm.c.case_id == bindparam("the_case"))
+    .values(next_day=bindparam("the_day"), next_at=bindparam("at"), zone=bindparam("the_zone"))
+)
+
+
+def ask(session: Session, now: datetime, rng: random.Random, limit: int = 500) -> list[Asked]:
+    """Find whom to ask now, and plan when each case is asked after next.
+
+    A day that was answered early is not asked. After downtime, a long absence or a long holiday only the latest day is
+    asked: nobody is asked twice at once.
+    """
+    plans: list[dict[str, Any]] = []
+    asked: list[dict[str, Any]] = []
+    found: dict[UUID, Asked] = {}
+    due = execute(session, _DUE_RHYTHMS, {"now": now, "at_most": limit}).all()
+    fresh = _fresh_codes(session, rng, len(due))
+    for row in due:
+        rhythm = Rhythm(row.every, row.weekday, row.minute, row.since)
+        calm = _calm_of(row)
+        day, at = _present(rhythm, calm, row.next_day, now)
+        if at <= now:
+            at = calm.free_from(now, row.minute)  # whoever comes late may come on a holiday or in the night
+        if at <= now:
+            checkin = {
+                "id": new_id(),
+                "code": fresh.pop(),
+                "case_id": row.case_id,
+                "day": day,
+                "member_id": row.member_id,
+                "state": CheckinState.OPEN,
+                "asked_at": now,
+                "step": Step.FOLLOW,
+                "due_at": now + PATIENCE,
+            }
+            asked.append(checkin)
+            found[row.case_id] = Asked(
+                checkin["code"], row.code, row.network, row.member_id, Step.ASK, f"checkin:{row.case_id}:{day}"
+            )
+            day = rhythm.after(day)
+            at = calm.asks_at(day, row.minute)
+        plans.append({"the_case": row.case_id, "the_day": day, "at": at, "the_zone": row.present_zone})
+    if plans:
+        execute(session, _PLAN, plans)
+    told_early = _told_early(session, asked)
+    asked = [each for each in asked if each["case_id"] not in told_early]
+    if asked:
+        _settle(session, [each["case_id"] for each in asked], CheckinState.MISSED)
+        execute(session, _insert_checkin, asked)
+    return [found[each["case_id"]] for each in asked]
+
+
+def go_on(session: Session, now: datetime, limit: int = 500) -> list[Asked]:
+    """Find the open questions of which it is time to ask again, to remind, or to tell the coordinators."""
+    due = (
+        select(
+            *_checkin.c,
+            _case.c.code.label("case_code"),
+            _case.c.network,
+            _rhythm.c.holidays,
+            _rhythm.c.minute,
+            _member.c.zone.label("present_zone"),
+            _member.c.quiet_from,
+            _member.c.quiet_to,
+            _member.c.away_until,
+        )
+        .join(_case, _case.c.id == _checkin.c.case_id)
+        .outerjoin(_rhythm, _rhythm.c.case_id == _checkin.c.case_id)
+        .outerjoin(_member, _member.c.id == _checkin.c.member_id)
+        .where(_checkin.c.due_at <= now, _case.c.closed_at.is_(None))
+        .order_by(_checkin.c.due_at)
+        .limit(limit)
+    )
+    found, plans = [], []
+    for row in execute(session, due).all():
+        step, following, at = Step(row.step), None, None
+        if step is not Step.TELL and row.present_zone is not None:
+            calm = _calm_of(row)
+            free = calm.free_from(now, row.minute if row.minute is not None else _NOON)
+            if free > now:
+                plans.append({"the_checkin": row.id, "next_step": step, "at": free})
+                continue
+            following, at = (Step.FOLLOW if step is Step.ASK else Step.TELL), now + PATIENCE
+        elif step is not Step.TELL:  # nobody is there to be asked
+            step = Step.TELL
+        plans.append({"the_checkin": row.id, "next_step": following, "at": at})
+        key = f"checkin:{row.case_id}:{row.day}:{step}:{row.due_at.isoformat()}"
+        found.append(Asked(row.code, row.case_code, row.network, row.member_id, step, key))
+    if plans:
+        execute(session, _NEXT_STEP, plans)
+    return found
+
+
+def follow_zones(session: Session, limit: int = 500) -> int:
+    """Let rhythms follow people who have moved to another time zone; tells how many did."""
+    moved = execute(session, _MOVED, {"at_most": limit}).all()
+    plans = [
+        {
+            "the_case": row.case_id,
+            "the_day": row.next_day,
+            "at": _calm_of(row).asks_at(row.next_day, row.minute),
+            "the_zone": row.present_zone,
+        }
+        for row in moved
+    ]
+    if plans:
+        execute(session, _PLAN, plans)
+    return len(plans)
+
+
+_insert_checkin: Final = insert(_checkin)
+_NEXT_STEP: Final = (
+    update(_checkin)
+    .where(_checkin.c.id == bindparam("the_checkin"))
+    .values(step=bindparam("next_step"), due_at=bindparam("at"))
+)
+
+
+def _present(rhythm: Rhythm, calm: Calm, day: date, now: datetime) -> tuple[date, datetime]:
+    """The day of the rhythm that is to be asked, and when: the one given, or a later one that has come meanwhile."""
+    at = calm.asks_at(day, rhythm.minute)
+    while True:
+        following = rhythm.after(day)
+        next_at = calm.asks_at(following, rhythm.minute)
+        # What waits until the next one comes is the next one; of several that have come only the latest is asked.
+        if next_at > max(at, now):
+            return day, at
+        day, at = following, next_at
+
+
+def _told_early(session: Session, asked: list[dict[str, Any]]) -> set[UUID]:
+    """The cases of which the day to be asked was told before."""
+    days = {each["case_id"]: each["day"] for each in asked}
+    told = select(_checkin.c.case_id, _checkin.c.day).where(_checkin.c.case_id.in_(list(days)))
+    return {row.case_id for row in execute(session, told) if days[row.case_id] == row.day} if days else set()
+
+
+def _early(session: Session, case: Case, *, by: UUID, today: date, now: datetime, rng: random.Random) -> Checkin:
+    """The check-in for which an answer without a question stands: the next day of the rhythm, or today."""
+    row = rhythm_of(session, case)
+    day = today
+    if row is not None:
+        day = row.next_day
+        member = session.get_one(Member, row.member_id)
+        row.next_day = row.rhythm.after(day)
+        row.next_at = _calm(member, row.holidays).asks_at(row.next_day, row.minute)
+        session.add(row)
+    checkin = Checkin(
+        code=_fresh_codes(session, rng, 1).pop(),
+        case_id=case.id,
+        day=day,
+        member_id=by,
+        state=CheckinState.OPEN,
+        asked_at=now,
+    )
+    if execute(session, select(_checkin.c.id).where(_checkin.c.case_id == case.id, _checkin.c.day == day)).first():
+        raise Refused("That day was told of already.")
+    write(session, checkin)
+    return checkin
+
+
+def _fresh_codes(session: Session, rng: random.Random, many: int) -> set[str]:
+    """Draw codes that no check-in has."""
+    fresh: set[str] = set()
+    while len(fresh) < many:
+        drawn = {codes.draw(rng, "CI", _CODE_LENGTH) for _ in range(many - len(fresh))} - fresh
+        fresh |= drawn - set(execute(session, select(_checkin.c.code).where(_checkin.c.code.in_(drawn))).scalars())
+    return fresh
+
+
+def _keep(
+    session: Session, checkin: Checkin, answers: Answers, *, version: int, by: UUID, now: datetime
+) -> CheckinAnswer:
+    row_id = new_id()
+    row = CheckinAnswer(
+        id=row_id,
+        checkin_id=checkin.id,
+        version=version,
+        moved=answers.moved,
+        stage=answers.stage,
+        blocked=Sealed(row_id, answers.blocked) if answers.blocked else None,
+        need=answers.need,
+        by=by,
+        at=now,
+    )
+    write(session, row)
+    return row
+
+
+def _told(checkin: Checkin, latest: CheckinAnswer | None) -> Told:
+    if latest is None:
+        return Told(checkin, None, None, 0)
+    blocked = latest.blocked.text if latest.blocked is not None else None
+    return Told(checkin, Answers(latest.moved, latest.stage, blocked, latest.need), latest.at, latest.version)
+
+
+def _settle(session: Session, case_ids: list[UUID], state: CheckinState) -> None:
+    """Expect no answer any more to the questions that are open."""
+    waiting = update(_checkin).where(_checkin.c.case_id.in_(case_ids), _checkin.c.state == CheckinState.OPEN)
+    execute(session, waiting.values(state=state, step=None, due_at=None))
+
+
+def _asked_after(session: Session, case: Case) -> CaseRhythm:
+    row = rhythm_of(session, case)
+    if row is None:
+        raise Refused(
+            "The case {code} has no rhythm yet; {cadence} gives it one.",
+            code=case.code,
+            cadence=Line(f"case cadence {case.code}"),
+        )
+    return row
+
+
+def _calm(member: Member, holidays: str | None) -> Calm:
+    quiet = None
+    if member.quiet_from is not None and member.quiet_to is not None:
+        quiet = (member.quiet_from, member.quiet_to)
+    return Calm(ZoneInfo(member.zone), quiet, member.away_until, holidays)
+
+
+def _calm_of(row: Row[Any]) -> Calm:
+    quiet = (row.quiet_from, row.quiet_to) if row.quiet_from is not None and row.quiet_to is not None else None
+    return Calm(ZoneInfo(row.present_zone), quiet, row.away_until, row.holidays)
