@@ -1,6 +1,7 @@
 """Everything a person can say to the bots, and what the bots say by themselves."""
 
 from commands.audit import audit
+from commands.cases import case
 from commands.core.feature import Feature
 from commands.digest import digest
 from commands.help import help_
@@ -9,5 +10,5 @@ from commands.members import me, roles
 from commands.office_hours import hours
 from commands.privacy import privacy
 
-FEATURES: tuple[Feature, ...] = (help_, me, hours, library, digest, roles, privacy, audit)
+FEATURES: tuple[Feature, ...] = (help_, me, hours, case, library, digest, roles, privacy, audit)
 """Every feature, in the order in which help shows them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from commands.core.feature import Commands
+from commands.core.line import Call
 from commands.core.post import Post
 from commands.core.text import Text, Voice, _
 from storage.members import Member, Role
@@ -51,6 +52,10 @@ class Context(Post):
     """What the audit names as the object of an audited command: a code or a member's id, never words."""
     gone: bool = False
     """The actor has just been erased: what is still said to them is sealed with the network's key."""
+    values: dict[str, object] = field(default_factory=dict, repr=False)
+    """What was read so far of the call: a value may depend on those before it."""
+    asks: tuple[Call, str] | None = None
+    """What is asked next, along with the answer: a call, and the name of the value to ask for."""
 
     def __post_init__(self) -> None:
         self.actor_id = self.actor.id

@@ -21,7 +21,7 @@ from commands.core.guard import Endangering, look, stopped
 from commands.core.kinds import INVISIBLE, WORDS, Choice, Unreadable, clean
 from commands.core.line import Call, Unparsed, read_values
 from commands.core.pace import Pace
-from commands.core.post import Envelope, Hub, subject_of
+from commands.core.post import PATIENCE, PRIVATE, Envelope, Hub, subject_of
 from commands.core.reply import Button, Reply
 from commands.core.strings import Catalogues
 from commands.core.text import Text, Voice, _
@@ -44,10 +44,6 @@ GREETINGS = frozenset(
     | {"привет", "здравствуйте", "добрый день"}
 )
 HELP = frozenset({"?", "menu", "меню", "довідка", "допомога", "поміч", "справка", "помощь"})
-PRIVATE = "private"
-"""The room of every form that is filled in private: a person has one such place with each bot."""
-PATIENCE = timedelta(hours=1)
-"""For how long a bare number or word in a room is an answer to us: later it is part of people's own talk."""
 MOST_CHOICES = 9
 """Suggestions listed with a question: as many as there are number keys to react with."""
 SWEEP = timedelta(minutes=2)
@@ -653,6 +649,11 @@ class Dispatcher:
             return _Outcome(Reply(no))
         if context.native:  # what is picked from a menu nobody sees but who may see the answer
             context.private = context.private or command.shown is Shown.ACTOR
+        if self._tells_the_room(context, command, call):
+            return _Outcome(
+                Reply(_("Please say that to me in private: here others read it. I have kept nothing of it.")),
+                remove=True,
+            )
         values = self._read(context, command, call)
         if isinstance(values, Ask):
             return _Outcome(values.reply(), command.shown, ask=values)
@@ -668,7 +669,28 @@ class Dispatcher:
                 action=command.path,
                 subject=context.subject,
             )
+        if context.asks is not None:
+            return self._ask_on(context, command, reply)
         return _Outcome(reply, command.shown, done=done, gone=context.gone)
+
+    def _ask_on(self, context: Context, command: Command[...], reply: Reply) -> _Outcome:
+        """Answer, and put the next question along with it: what was said so far is kept, and one answer leads on."""
+        call, name = context.asks or (Call(command.path), "")
+        param = self.commands.by_path[call.path].params[name]
+        ask = Ask(call, param, _suggested(context, param, ""))
+        asked = ask.reply()
+        both = Reply(
+            *reply.blocks, *asked.blocks, actions=asked.actions, files=reply.files, page=reply.page, typed=asked.typed
+        )
+        return _Outcome(both, command.shown, ask=ask)
+
+    def _tells_the_room(self, context: Context, command: Command[...], call: Call) -> bool:
+        """Tell whether something confidential was said where others read it; what is on a list for all is not."""
+        return (
+            self.commands.feature_of[command.path].confidential
+            and not context.private
+            and any(not command.params[name].kind.choices for name in call.given)
+        )
 
     def _not_admitted(self, context: Context, command: Command[...]) -> Text | None:
         """Say why a person may not use a command here; None if they may."""
@@ -689,7 +711,7 @@ class Dispatcher:
 
     def _read(self, context: Context, command: Command[...], call: Call) -> dict[str, object] | Ask:
         """Read every value through its Kind, or say what to ask for."""
-        values: dict[str, object] = {}
+        context.values = values = {}
         for name, param in command.params.items():
             typed = call.given.get(name)
             if typed is None:

@@ -6,15 +6,20 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from commands.core.reply import Reply, pack, unpack
 from knowledge.library import Library
-from storage import members, outbox, places
+from storage import forms, members, outbox, places
 from storage.members import Member
 from storage.outbox import Lane
 from storage.store import Session
+
+PRIVATE = "private"
+"""The room of every form that is filled in private: a person has one such place with each bot."""
+PATIENCE = timedelta(hours=1)
+"""For how long a bare number or word in a room is an answer to us: later it is part of people's own talk."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Post:
         ways = members.reach(self.session, to.id, network, platforms)
         if not ways or ways[0].address is None:  # without a key there is nobody any more
             return
-        outbox.put(
+        fresh = outbox.put(
             self.session,
             key=key,
             sender=ways[0].sender,
@@ -137,6 +142,16 @@ class Post:
             expires_at=until,
             now=self.now,
         )
+        if fresh and reply.actions:
+            forms.offer(
+                self.session,
+                member_id=to.id,
+                bot=ways[0].sender,
+                room=PRIVATE,
+                choices=[button.call.line() for button in reply.actions],
+                now=self.now,
+                patience=PATIENCE,
+            )
 
     def tell_at_every_account(self, to: Member, reply: Reply, *, network: str, key: str) -> None:
         """Tell a person something at each of their accounts, also at one that is about to go."""

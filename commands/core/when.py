@@ -712,6 +712,7 @@ _NAMES: Final = """
 """Words that are also understood when cut short to three letters or more."""
 
 _OTHERS: Final = """
+    relative -1: yesterday вчора вчера
     relative 0: today сьогодні сегодня
     relative 1: tomorrow завтра
     relative 2: післязавтра послезавтра

@@ -1,0 +1,371 @@
+"""Check-ins: a private question in the case's own rhythm, four short answers, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from commands.cases.kinds import (
+    EVERY,
+    NEEDS,
+    ComingDay,
+    HolidaysOf,
+    HowOften,
+    Later,
+    Line,
+    NeedName,
+    OwnCheckin,
+    PresentStage,
+    ReadableCase,
+    Weekly,
+    WhichAnswer,
+    case,
+)
+from commands.cases.registry import advance
+from commands.core import (
+    Button,
+    Call,
+    Context,
+    Event,
+    JobContext,
+    Picture,
+    Reply,
+    Table,
+    Text,
+    Timeline,
+    YesOrNo,
+    _,
+    plain,
+)
+from commands.core.closed import OwnCase
+from commands.core.procedure import outcome_name, stage_name, tool_name
+from storage import cases as registry
+from storage import checkins as book
+from storage import members
+from storage.cases import CaseEvent, Mine, What
+from storage.checkins import Answers, Asked, CheckinState, Need, Step, Told
+from storage.members import Member, Role
+from storage.recurrence import Schedule
+
+USUAL_MINUTE = 10 * 60
+"""When on a day people are asked who did not say when: ten in the morning on their own wall."""
+
+MOST_SHOWN = 12
+"""Check-ins listed at once, the latest ones; the picture shows more."""
+
+HELPS: dict[Need, str] = {Need.SECURITY: "digital security", Need.FUNDS: "legal aid fund"}
+"""What to look up for a need that no command of ours meets."""
+
+
+@case.command(allow=Role.MEMBER, audited=True)
+def cadence(
+    ctx: Context, case: OwnCase, every: HowOften, at: Weekly | None = None, holidays: HolidaysOf | None = ""
+) -> Reply:
+    """Choose how often I ask you how a case goes.
+
+    case: Which case?
+    every: How often shall I ask?
+    at: On which day of the week, and when? For example: Tue 10:00.
+    holidays: Whose public holidays do you keep? A country's code, or “off”.
+    """
+    ctx.subject = case.case.code
+    if every is None:
+        book.stop(ctx.session, case.case)
+        return Reply(_("I ask nothing about {code} any more.", code=case.case.code))
+    today = ctx.now.astimezone(ctx.voice.zone)
+    when = at or Schedule(frozenset({today.weekday()}), USUAL_MINUTE)
+    rhythm = book.set_rhythm(
+        ctx.session,
+        case.case,
+        member=ctx.actor,
+        every=every,
+        weekday=next(iter(when.weekdays)),
+        minute=when.minute,
+        holidays=holidays,
+        now=ctx.now,
+    )
+    return Reply(
+        _(
+            "About {code} I ask you {every}, in private; next on {moment}. Never on your holidays, in your quiet hours "
+            "or while you are away.",
+            code=case.case.code,
+            every=EVERY[every],
+            moment=rhythm.next_at,
+        ),
+        *([] if at else [_("For another day or hour say, for example: {example}", example=_at(case, every))]),
+    )
+
+
+@case.command("case checkin", alias="checkin", allow=Role.MEMBER, audited=True)
+def checkin(ctx: Context, case: OwnCase, moved: YesOrNo, stage: PresentStage, blocked: Line, need: NeedName) -> Reply:
+    """Tell how a case goes: four short answers, now or before I ask.
+
+    case: Which case?
+    moved: Has it moved since last time?
+    stage: At which stage does it stand?
+    blocked: What holds it up? One line, no facts of victims.
+    need: What would help?
+    """
+    ctx.subject = case.case.code
+    was_asked = book.open_one(ctx.session, case.case) is not None
+    made = book.answer(
+        ctx.session,
+        case.case,
+        answers=Answers(moved, stage, blocked or None, need),
+        by=ctx.actor_id,
+        today=ctx.now.astimezone(ctx.voice.zone).date(),
+        now=ctx.now,
+        rng=ctx.rng,
+    )
+    _advance_too(ctx, case, stage)
+    rhythm = book.rhythm_of(ctx.session, case.case)
+    return Reply(
+        _("Thank you. Noted for {code} as {checkin}.", code=case.case.code, checkin=made.code),
+        *([_("I ask next on {moment}.", moment=rhythm.next_at)] if rhythm and not was_asked else []),
+        *_help(need),
+        actions=[*_helps(ctx, case, need), Button(_("Put it right"), amend.bare(checkin=made.code))],
+    )
+
+
+@case.command(allow=Role.MEMBER, audited=True)
+def amend(
+    ctx: Context,
+    checkin: OwnCheckin,
+    moved: YesOrNo | None = None,
+    stage: PresentStage | None = None,
+    blocked: Line | None = None,
+    need: NeedName | None = None,
+) -> Reply:
+    """Put an answer about a case right; what you said before stays in its history.
+
+    checkin: Which check-in?
+    moved: Has it moved since last time?
+    stage: At which stage does it stand?
+    blocked: What holds it up? One line, no facts of victims.
+    need: What would help?
+    """
+    mine = _of(ctx, checkin)
+    ctx.subject = mine.case.code
+    if moved is None and stage is None and blocked is None and need is None:
+        now_says = next(each for each in book.history(ctx.session, mine.case) if each.checkin.id == checkin.id)
+        return Reply(
+            _answer_table(ctx, mine, [now_says]),
+            _("Choose what to put right."),
+            actions=[
+                Button(_("It moved"), amend.bare(checkin=checkin.code, moved="yes")),
+                Button(_("It did not move"), amend.bare(checkin=checkin.code, moved="no")),
+                *(
+                    Button(_("It needs: {need}", need=name), amend.bare(checkin=checkin.code, need=each.value))
+                    for each, name in NEEDS.items()
+                ),
+                Button(_("Nothing holds it up"), amend.bare(checkin=checkin.code, blocked="-")),
+            ],
+            typed=_("Or type it, for example: {example}", example=amend.bare(checkin=checkin.code, blocked="…")),
+        )
+    told = book.amend(ctx.session, checkin, answers=Answers(moved, stage, blocked, need), by=ctx.actor_id, now=ctx.now)
+    return Reply(
+        _("Put right: {checkin}.", checkin=checkin.code),
+        _answer_table(ctx, mine, [told]),
+        actions=[Button(_("Erase an answer"), erase.bare(checkin=checkin.code))],
+    )
+
+
+@case.command(
+    allow=Role.MEMBER,
+    audited=True,
+    confirm=_("It goes for good, with every former version of it and from every backup. Erase it?"),
+)
+def erase(ctx: Context, checkin: OwnCheckin, which: WhichAnswer) -> Reply:
+    """Erase one answer about a case for good; the others stay.
+
+    checkin: Which check-in?
+    which: Which of its answers?
+    """
+    ctx.subject = _of(ctx, checkin).case.code
+    if not book.erase_part(ctx.session, checkin, which, ctx.now):
+        return Reply(_("There is nothing to erase."))
+    return Reply(_("Erased. No backup can bring it back."))
+
+
+@case.command(allow=Role.MEMBER)
+def snooze(ctx: Context, case: OwnCase, until: Later) -> Reply:
+    """Let me ask about a case later.
+
+    case: Which case?
+    until: When shall I ask again?
+    """
+    book.snooze(ctx.session, case.case, until=until.at, now=ctx.now)
+    return Reply(_("I ask again about {code} on {moment}.", code=case.case.code, moment=until.at))
+
+
+@case.command(allow=Role.MEMBER, audited=True)
+def pause(ctx: Context, case: OwnCase, until: ComingDay) -> Reply:
+    """Let me ask nothing about a case until a day.
+
+    case: Which case?
+    until: Until which day?
+    """
+    ctx.subject = case.case.code
+    rhythm = book.pause(ctx.session, case.case, until=until, now=ctx.now)
+    return Reply(_("I ask nothing about {code} before {moment}.", code=case.case.code, moment=rhythm.next_at))
+
+
+@case.command(allow=Role.MEMBER, audited=True)
+def history(ctx: Context, case: ReadableCase) -> Reply:
+    """Show what happened to a case, as a time line and a list.
+
+    case: Which case?
+    """
+    ctx.subject = case.case.code
+    told = book.history(ctx.session, case.case)
+    points = sorted(
+        [*_events(ctx, case, registry.history(ctx.session, case.case)), *_told(told)],
+        key=lambda point: point.at,
+    )
+    answered = [each for each in told if each.answers is not None][-MOST_SHOWN:]
+    return Reply(
+        _("The history of {code}", code=case.case.code),
+        Picture(
+            Timeline(_("The history of {code}", code=case.case.code), tuple(points)),
+            alt=_(
+                "A time line: {points}.",
+                points=[_("{day} {label}", day=point.at, label=point.label) for point in points],
+            ),
+            name="history.png",
+        ),
+        *([_answer_table(ctx, case, answered)] if answered else []),
+        actions=[Button(_("Erase an answer"), erase.bare(checkin=answered[-1].checkin.code))]
+        if answered and case.part is not None
+        else [],
+    )
+
+
+# What is said by itself
+
+
+@case.every(timedelta(minutes=1))
+def ask(ctx: JobContext) -> None:
+    """Ask those whose case's day has come, remind who has not answered, and tell the coordinators of the rest."""
+    for asked in [*book.ask(ctx.session, ctx.now, ctx.rng), *book.go_on(ctx.session, ctx.now)]:
+        if asked.step is Step.TELL:
+            _tell_coordinators(ctx, asked)
+        elif (member := ctx.session.get(Member, asked.member_id)) is not None:
+            ctx.tell(member, _question(asked), network=asked.network, key=asked.key, confidential=True)
+
+
+@case.every(timedelta(minutes=10))
+def follow(ctx: JobContext) -> None:
+    """Let the rhythms of people who have moved follow the clock on their wall."""
+    book.follow_zones(ctx.session)
+
+
+def _question(asked: Asked) -> Reply:
+    said = (
+        _("A reminder: how does {code} go? I ask only this once more.", code=asked.case)
+        if asked.step is Step.FOLLOW
+        else _("How does {code} go? Four short questions.", code=asked.case)
+    )
+    return Reply(
+        said,
+        actions=[
+            Button(_("Answer"), checkin.bare(case=asked.case)),
+            Button(_("Ask me tomorrow"), snooze.bare(case=asked.case, until="tomorrow")),
+            Button(_("Ask me next week"), snooze.bare(case=asked.case, until="next week")),
+        ],
+    )
+
+
+def _tell_coordinators(ctx: JobContext, asked: Asked) -> None:
+    """Tell each coordinator in private, by the case's code: in no room, and nobody is named."""
+    for member, roles in members.everyone(ctx.session, asked.network):
+        if Role.COORDINATOR in roles:
+            ctx.tell(
+                member,
+                Reply(_("Nobody answers for {code}. Please ask how it goes.", code=asked.case)),
+                network=asked.network,
+                key=f"{asked.key}:{member.id}",
+                confidential=True,
+            )
+
+
+# How it is shown
+
+
+def _of(ctx: Context, of: book.Checkin) -> Mine:
+    """The case of a check-in that was found among one's own."""
+    mine = registry.mine(ctx.session, member=ctx.actor_id, network=ctx.network)
+    return next(each for each in mine if each.case.id == of.case_id)
+
+
+def _advance_too(ctx: Context, mine: Mine, stage: str) -> None:
+    """Move the case to the stage that was named, if it is another."""
+    if stage != mine.case.stage:
+        advance(ctx, mine, stage)
+
+
+def _at(mine: Mine, every: HowOften) -> Call:
+    given = {"case": mine.case.code, "every": every.value if every else "", "at": "Tue 10:00"}
+    return Call("case cadence", given)
+
+
+def _help(need: Need) -> list[Text]:
+    if need is Need.NOTHING:
+        return []
+    return [_("Your coordinators' digest counts this need; it does not say whose it is.")]
+
+
+def _helps(ctx: Context, mine: Mine, need: Need) -> Iterator[Button]:
+    """Offer the command that meets a need, prefilled with nothing that tells of the case."""
+    if need is Need.MENTOR:
+        topic = ctx.voice.say(tool_name(ctx, mine.case.tool))
+        yield Button(_("Book an hour with a mentor"), Call("hours book", {"topic": topic}))
+    elif words := HELPS.get(need):
+        yield Button(_("Look it up: {words}", words=words), Call("find", {"words": words}))
+
+
+def _answer_table(ctx: Context, mine: Mine, told: list[Told]) -> Table:
+    rows = tuple(
+        (
+            plain(each.checkin.code),
+            Text("{day}", {"day": each.checkin.day}),
+            _yes_or_no(each.answers.moved),
+            stage_name(ctx, mine.case.tool, each.answers.stage),
+            plain(each.answers.blocked or "—"),
+            NEEDS[each.answers.need] if each.answers.need else plain("—"),
+        )
+        for each in told
+        if each.answers is not None
+    )
+    return Table((_("Check-in"), _("Day"), _("Moved"), _("Stage"), _("Held up by"), _("Needs")), rows)
+
+
+def _yes_or_no(moved: bool | None) -> Text:
+    return plain("—") if moved is None else _("yes") if moved else _("no")
+
+
+def _events(ctx: Context, mine: Mine, events: list[CaseEvent]) -> Iterator[Event]:
+    for each in events:
+        yield Event(each.day, _label(ctx, mine, each), done=True)
+
+
+def _label(ctx: Context, mine: Mine, event: CaseEvent) -> Text:
+    match event.what:
+        case What.OPENED:
+            return _("opened")
+        case What.STAGE:
+            return stage_name(ctx, mine.case.tool, event.value)
+        case What.OUTCOME:
+            return _("outcome: {outcome}", outcome=outcome_name(ctx, event.value))
+        case What.HANDED:
+            return _("another lead")
+        case What.CLOSED:
+            return _("closed")
+
+
+def _told(told: list[Told]) -> Iterator[Event]:
+    for each in told:
+        day: date = each.checkin.day
+        if each.answers is not None:
+            yield Event(day, _("check-in: it moved") if each.answers.moved else _("check-in"), done=True)
+        elif each.checkin.state is CheckinState.MISSED:
+            yield Event(day, _("check-in without an answer"), done=False)
