@@ -635,7 +635,9 @@ def _present(rhythm: Rhythm, calm: Calm, day: date, now: datetime) -> tuple[date
 def _told_early(session: Session, asked: list[dict[str, Any]]) -> set[UUID]:
     """The cases of which the day to be asked was told before."""
     days = {each["case_id"]: each["day"] for each in asked}
-    told = select(_checkin.c.case_id, _checkin.c.day).where(_checkin.c.case_id.in_(list(days)))
+    told = select(_checkin.c.case_id, _checkin.c.day).where(
+        _checkin.c.case_id.in_(list(days)), _checkin.c.day.in_(set(days.values()))
+    )
     return {row.case_id for row in execute(session, told) if days[row.case_id] == row.day} if days else set()
 
 

@@ -1,10 +1,10 @@
 """Half-filled commands: what was asked, and what has been said so far. Nothing typed is lost by a restart."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import UniqueConstraint, bindparam, delete, select
@@ -57,7 +57,11 @@ _form: Final = core(Form)
 _c: Final = _form.c
 _WHICH: Final = ("member_id", "bot", "room")
 _here: Final = (_c.member_id == bindparam("member_id")) & (_c.bot == bindparam("bot")) & (_c.room == bindparam("room"))
-_since: Final = select(_c.asked, _c.updated_at).where(_here)
+_latest: Final = select(_c.member_id, _c.asked, _c.updated_at).where(
+    _c.member_id.in_(bindparam("member_ids", expanding=True)),
+    _c.bot == bindparam("bot"),
+    _c.room == bindparam("room"),
+)
 _find: Final = select(_c.call, _c.asked, _c.choices, _c.updated_at).where(_here)
 _new = upsert(_form)
 _keep: Final = _new.on_conflict_do_update(
@@ -78,38 +82,47 @@ def keep(
     now: datetime,
 ) -> None:
     """Keep the person's open question in this room; it takes the place of the one before."""
-    execute(
-        session,
-        _keep,
-        {
-            "id": new_id(),
-            "member_id": member_id,
-            "bot": bot,
-            "room": room,
-            "call": Sealed(member_id, call),
-            "asked": asked,
-            "choices": Sealed(member_id, json.dumps(list(choices), ensure_ascii=False)),
-            "updated_at": now,
-        },
-    )
+    row = _row(member_id=member_id, bot=bot, room=room, call=call, asked=asked, choices=choices, now=now)
+    execute(session, _keep, row)
+
+
+def _row(
+    *, member_id: UUID, bot: str, room: str, call: str, asked: str, choices: Sequence[str], now: datetime
+) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "member_id": member_id,
+        "bot": bot,
+        "room": room,
+        "call": Sealed(member_id, call),
+        "asked": asked,
+        "choices": Sealed(member_id, json.dumps(list(choices), ensure_ascii=False)),
+        "updated_at": now,
+    }
 
 
 def offer(
     session: Session,
+    offers: Mapping[UUID, Sequence[str]],
     *,
-    member_id: UUID,
     bot: str,
     room: str,
-    choices: Sequence[str],
     now: datetime,
     patience: timedelta,
-) -> bool:
-    """Let a bare number mean one of these lines, unless a question is open or a list was shown within `patience`."""
-    row = execute(session, _since, {"member_id": member_id, "bot": bot, "room": room}).first()
-    if row is not None and (row.asked or now - row.updated_at < patience):
-        return False
-    keep(session, member_id=member_id, bot=bot, room=room, call="", asked="", choices=choices, now=now)
-    return True
+) -> None:
+    """Let a bare number of each person mean one of the lines offered to them.
+
+    Not for somebody who has an open question there, or was shown a list within `patience`.
+    """
+    which = {"member_ids": list(offers), "bot": bot, "room": room}
+    busy = {row.member_id for row in execute(session, _latest, which) if row.asked or now - row.updated_at < patience}
+    rows = [
+        _row(member_id=member_id, bot=bot, room=room, call="", asked="", choices=lines, now=now)
+        for member_id, lines in offers.items()
+        if member_id not in busy
+    ]
+    if rows:
+        execute(session, _keep, rows)
 
 
 def current(session: Session, *, member_id: UUID, bot: str, room: str) -> Open | None:

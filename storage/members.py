@@ -1,7 +1,7 @@
 """People, as handles: their accounts on the platforms, their roles, how and when to reach them."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple
@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Column, String, UniqueConstraint, and_, bindparam, func, or_, text
+from sqlalchemy import select as core_select
 from sqlmodel import Field, col, delete, select
 
 from storage import handles
@@ -156,7 +157,8 @@ _account: Final = core(Account).c
 _room: Final = core(DirectRoom).c
 _person: Final = core(Member).c
 _ways: Final = (
-    select(
+    core_select(
+        _account.member_id,
         _account.platform,
         envelope(_account.address),
         envelope(_room.address).label("room"),
@@ -170,7 +172,7 @@ _ways: Final = (
             _room.bot == _account.platform + ":" + bindparam("network", type_=String),
         ),
     )
-    .where(_account.member_id == bindparam("member_id"))
+    .where(_account.member_id.in_(bindparam("member_ids", expanding=True)))
     .order_by(_account.created_at)
 )
 _accounts: Final = (
@@ -363,14 +365,24 @@ def reach(
     made first; then the order of `platforms` decides (Matrix can keep a secret), then the account that they had
     first. An address that cannot be opened is as if it were erased.
     """
+    return reach_each(session, [member_id], network, platforms)[member_id]
+
+
+def reach_each(
+    session: Session, member_ids: Collection[UUID], network: str, platforms: Iterable[str] = ("matrix", "discord")
+) -> dict[UUID, list[Reach]]:
+    """All ways to reach each of these people; see `reach`."""
+    ring().fetch(member_ids)
     order = {platform: rank for rank, platform in enumerate(platforms)}
-    found = execute(session, _ways, {"member_id": member_id, "network": network})
+    found = execute(session, _ways, {"member_ids": list(member_ids), "network": network})
     ways = [row for row in found if row.platform in order]
     ways.sort(key=lambda way: (not way.preferred, way.room is None, order[way.platform]))
-    return [
-        Reach(f"{way.platform}:{network}", _words(_account.address, way.address), _words(_room.address, way.room))
-        for way in ways
-    ]
+    reached: dict[UUID, list[Reach]] = {member_id: [] for member_id in member_ids}
+    for way in ways:
+        reached[way.member_id].append(
+            Reach(f"{way.platform}:{network}", _words(_account.address, way.address), _words(_room.address, way.room))
+        )
+    return reached
 
 
 def account(session: Session, *, platform: str, address: str) -> Account | None:

@@ -8,6 +8,7 @@ same request.
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -181,32 +182,61 @@ def put(
         ValueError: it is for nobody, or for a person and a room.
         storage.sealed.ErasedError: the owner was erased.
     """
+    row = _row(
+        key=key,
+        sender=sender,
+        owner=owner,
+        payload=payload,
+        member_id=member_id,
+        place=place,
+        lane=lane,
+        due_at=due_at,
+        expires_at=expires_at,
+        held_by=held_by,
+        now=now,
+    )
+    session.info.setdefault("senders", set()).add(sender)
+    return changed(session, _put, row) > 0
+
+
+def put_each(session: Session, messages: Sequence[Mapping[str, Any]]) -> None:
+    """Put many messages at once; each names the arguments of `put`."""
+    session.info.setdefault("senders", set()).update(each["sender"] for each in messages)
+    execute(session, _put, [_row(**each) for each in messages])
+
+
+def _row(
+    *,
+    key: str,
+    sender: str,
+    owner: UUID,
+    payload: str,
+    member_id: UUID | None = None,
+    place: str | None = None,
+    lane: Lane,
+    due_at: datetime,
+    expires_at: datetime | None = None,
+    held_by: tuple[str, datetime] | None = None,
+    now: datetime,
+) -> dict[str, Any]:
     if (member_id is None) == (place is None):
         raise ValueError("A message goes to a member or to a place.")
-    session.info.setdefault("senders", set()).add(sender)
-    return (
-        changed(
-            session,
-            _put,
-            {
-                "key": key,
-                "sender": sender,
-                "member_id": member_id,
-                "place": place,
-                "payload": Sealed(owner, payload),
-                "lane": int(lane),
-                "put_at": now,
-                "due_at": due_at,
-                "expires_at": expires_at,
-                "state": State.PENDING,
-                "tries": 0,
-                "claimed_by": held_by[0] if held_by else None,
-                "claimed_until": held_by[1] if held_by else None,
-                "tx_id": tx_id(key),
-            },
-        )
-        > 0
-    )
+    return {
+        "key": key,
+        "sender": sender,
+        "member_id": member_id,
+        "place": place,
+        "payload": Sealed(owner, payload),
+        "lane": int(lane),
+        "put_at": now,
+        "due_at": due_at,
+        "expires_at": expires_at,
+        "state": State.PENDING,
+        "tries": 0,
+        "claimed_by": held_by[0] if held_by else None,
+        "claimed_until": held_by[1] if held_by else None,
+        "tx_id": tx_id(key),
+    }
 
 
 def senders(session: Session) -> frozenset[str]:

@@ -57,17 +57,10 @@ class Rhythm:
 
     def days(self) -> Iterator[date]:
         """Every day of the rhythm in order, without end."""
-        first = _weekday_from(self.since, self.weekday)
-        if weeks := _WEEKS.get(self.every):
-            while True:
-                yield first
-                first += timedelta(weeks=weeks)
-        month = self.since.year * 12 + self.since.month - 1
+        day = self.since - timedelta(days=1)
         while True:
-            day = _weekday_from(date(month // 12, month % 12 + 1, 1), self.weekday)
-            if day >= self.since:
-                yield day
-            month += _MONTHS[self.every]
+            day = self.after(day)
+            yield day
 
     def after(self, day: date) -> date:
         """The first day of the rhythm after a day."""
@@ -75,7 +68,14 @@ class Rhythm:
             first = _weekday_from(self.since, self.weekday)
             steps = max(0, (day - first).days // (7 * weeks) + 1)
             return first + timedelta(weeks=weeks * steps)
-        return next(each for each in self.days() if each > day)
+        months = _MONTHS[self.every]
+        begun = _month(self.since)
+        month = begun + max(0, (_month(day) - begun) // months * months)
+        while True:
+            found = _weekday_from(date(month // 12, month % 12 + 1, 1), self.weekday)
+            if found > day and found >= self.since:
+                return found
+            month += months
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,11 @@ def country_of(zone: str) -> str | None:
 def _holidays(country: str) -> HolidayBase:
     """A country's public holidays: days off work; years are worked out when they are first asked for."""
     return country_holidays(country)
+
+
+def _month(day: date) -> int:
+    """Months since the year 0."""
+    return day.year * 12 + day.month - 1
 
 
 def _weekday_from(day: date, weekday: int) -> date:

@@ -38,13 +38,14 @@ from commands.core import (
     plain,
 )
 from commands.core.closed import OwnCase
+from commands.core.post import Note
 from commands.core.procedure import outcome_name, stage_name, tool_name
 from storage import cases as registry
 from storage import checkins as book
 from storage import members
 from storage.cases import CaseEvent, Mine, What
 from storage.checkins import Answers, Asked, CheckinState, Need, Step, Told
-from storage.members import Member, Role
+from storage.members import Role
 from storage.recurrence import Schedule
 
 USUAL_MINUTE = 10 * 60
@@ -246,11 +247,17 @@ def history(ctx: Context, case: ReadableCase) -> Reply:
 @case.every(timedelta(minutes=1))
 def ask(ctx: JobContext) -> None:
     """Ask those whose case's day has come, remind who has not answered, and tell the coordinators of the rest."""
-    for asked in [*book.ask(ctx.session, ctx.now, ctx.rng), *book.go_on(ctx.session, ctx.now)]:
+    due = [*book.ask(ctx.session, ctx.now, ctx.rng), *book.go_on(ctx.session, ctx.now)]
+    for network in {asked.network for asked in due}:
+        notes = [
+            Note(asked.member_id, _question(asked), asked.key)
+            for asked in due
+            if asked.network == network and asked.step is not Step.TELL and asked.member_id is not None
+        ]
+        ctx.tell_each(notes, network=network, confidential=True)
+    for asked in due:
         if asked.step is Step.TELL:
             _tell_coordinators(ctx, asked)
-        elif (member := ctx.session.get(Member, asked.member_id)) is not None:
-            ctx.tell(member, _question(asked), network=asked.network, key=asked.key, confidential=True)
 
 
 @case.every(timedelta(minutes=10))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from commands.core.reply import Reply, pack, unpack
@@ -100,6 +101,14 @@ class Envelope:
         return cls(**{**inside, **pairs, "reply": unpack(inside["reply"])})
 
 
+class Note(NamedTuple):
+    """Something to tell somebody: to whom, what, and under which unique key."""
+
+    to: UUID
+    reply: Reply
+    key: str
+
+
 @dataclass
 class Post:
     """What commands and jobs share: one transaction, one instant, and the way to tell somebody something."""
@@ -126,32 +135,48 @@ class Post:
         It reaches them on the platform that they prefer, after the commit and outside their quiet hours; what is
         `confidential` only where nobody reads along.
         """
+        self.tell_each([Note(to.id, reply, key)], network=network, lane=lane, until=until, confidential=confidential)
+
+    def tell_each(
+        self,
+        notes: Sequence[Note],
+        *,
+        network: str,
+        lane: Lane = Lane.ALERT,
+        until: datetime | None = None,
+        confidential: bool = False,
+    ) -> None:
+        """Tell many people something, each their own; see `tell`."""
         platforms = [each for each in self.hub.platforms if not (confidential and each in self.hub.overheard)]
-        ways = members.reach(self.session, to.id, network, platforms)
-        if not ways or ways[0].address is None:  # without a key there is nobody any more
+        ways = members.reach_each(self.session, {note.to for note in notes}, network, platforms)
+        # Without a key there is nobody any more.
+        reached = [(note, ways[note.to][0]) for note in notes if ways[note.to] and ways[note.to][0].address is not None]
+        if not reached:
             return
-        fresh = outbox.put(
+        outbox.put_each(
             self.session,
-            key=key,
-            sender=ways[0].sender,
-            owner=to.id,
-            payload=Envelope(reply, mention=True, confidential=confidential).pack(),
-            member_id=to.id,
-            lane=lane,
-            due_at=self.now,
-            expires_at=until,
-            now=self.now,
+            [
+                {
+                    "key": note.key,
+                    "sender": way.sender,
+                    "owner": note.to,
+                    "payload": Envelope(note.reply, mention=True, confidential=confidential).pack(),
+                    "member_id": note.to,
+                    "lane": lane,
+                    "due_at": self.now,
+                    "expires_at": until,
+                    "now": self.now,
+                }
+                for note, way in reached
+            ],
         )
-        if fresh and reply.actions:
-            forms.offer(
-                self.session,
-                member_id=to.id,
-                bot=ways[0].sender,
-                room=PRIVATE,
-                choices=[button.call.line() for button in reply.actions],
-                now=self.now,
-                patience=PATIENCE,
-            )
+        for sender in {way.sender for _note, way in reached}:
+            offers: dict[UUID, list[str]] = {}
+            for note, way in reached:
+                if way.sender == sender and note.reply.actions:
+                    offers.setdefault(note.to, [button.call.line() for button in note.reply.actions])
+            if offers:
+                forms.offer(self.session, offers, bot=sender, room=PRIVATE, now=self.now, patience=PATIENCE)
 
     def tell_at_every_account(self, to: Member, reply: Reply, *, network: str, key: str) -> None:
         """Tell a person something at each of their accounts, also at one that is about to go."""
