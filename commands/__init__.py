@@ -4,11 +4,12 @@ from commands.audit import audit
 from commands.cases import case
 from commands.core.feature import Feature
 from commands.digest import digest
+from commands.feedback import feedback, lessons
 from commands.help import help_
 from commands.library import library
 from commands.members import me, roles
 from commands.office_hours import hours
 from commands.privacy import privacy
 
-FEATURES: tuple[Feature, ...] = (help_, me, hours, case, library, digest, roles, privacy, audit)
+FEATURES: tuple[Feature, ...] = (help_, me, hours, case, feedback, lessons, library, digest, roles, privacy, audit)
 """Every feature, in the order in which help shows them."""

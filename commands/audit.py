@@ -26,11 +26,17 @@ def show(ctx: Context) -> Reply:
             Text("{moment}", {"moment": entry.at}),
             plain(_handle(ctx, entry.actor)),
             plain(entry.action),
-            plain(_object(ctx, entry.subject)),
+            plain("—" if _is_confidential(ctx, entry.action) else _object(ctx, entry.subject)),
         )
         for entry in entries
     )
     return Reply(Table((_("No."), _("When"), _("Who"), _("What"), _("On")), rows))
+
+
+def _is_confidential(ctx: Context, action: str) -> bool:
+    """Whose case a code is, coordinators are not to learn from what was done with it."""
+    feature = ctx.commands.feature_of.get(action)
+    return feature is not None and feature.confidential
 
 
 def _handle(ctx: Context, member_id: UUID | None) -> str:

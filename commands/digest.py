@@ -14,6 +14,7 @@ from commands.core import (
     Kind,
     Picture,
     Reply,
+    Table,
     Text,
     _,
     clean,
@@ -21,8 +22,10 @@ from commands.core import (
     plain,
 )
 from commands.core.post import Post
+from commands.core.procedure import stage_name, tool_name
 from commands.core.when import read_schedule
-from storage import digests, office_hours
+from storage import cases, checkins, digests, feedback, office_hours
+from storage.checkins import Need
 from storage.members import Role
 from storage.places import Purpose
 from storage.recurrence import WEEKDAYS, Schedule
@@ -107,7 +110,7 @@ def send(ctx: JobContext) -> None:
 def write(ctx: Post, network: str) -> Reply:
     """Write the digest of the week that ends now."""
     week = office_hours.week(ctx.session, network=network, since=ctx.now - timedelta(days=7), now=ctx.now)
-    decisions = list(_decisions(week))
+    decisions = [*_decisions(week), *_cases_to_look_at(ctx, network)]
     counts = (
         (_("Booked"), week.booked),
         (_("Held"), week.held),
@@ -139,8 +142,54 @@ def write(ctx: Post, network: str) -> Reply:
             ),
             name="digest.png",
         ),
+        *_cases(ctx, network),
         page="digest.html",
     )
+
+
+def _cases_to_look_at(ctx: Post, network: str) -> list[Text]:
+    """Name the cases that nobody answers for, by code, and the lessons that wait for counsel."""
+    late = checkins.overdue(ctx.session, network)
+    found = [_("• Nobody answers for these cases: {codes}. Ask their leads how they go.", codes=late)] if late else []
+    _released, waiting = feedback.week(ctx.session, network=network, since=ctx.now - timedelta(days=7), now=ctx.now)
+    if waiting:
+        found.append(_("• Lessons wait for counsel to release them."))
+    return found
+
+
+def _cases(ctx: Post, network: str) -> list[Text | Table | Fields]:
+    """Count the open cases by tool and stage, what they need, and new lessons: nothing that identifies one."""
+    counted = cases.counts(ctx.session, network)
+    since = ctx.now - timedelta(days=7)
+    needs = checkins.needs(ctx.session, network=network, since=since)
+    released, _waiting = feedback.week(ctx.session, network=network, since=since, now=ctx.now)
+    rows = tuple(
+        (tool_name(ctx, each.tool), stage_name(ctx, each.tool, each.stage), _count(each.n))
+        for each in sorted(counted, key=lambda each: (each.tool, -each.n, each.stage))
+    )
+    if not (rows or needs or released):
+        return []
+    facts = [
+        (_("Open cases"), _count(sum(each.n for each in counted))),
+        *(
+            (_("Needed this week: {need}", need=name), _count(needs[need]))
+            for need, name in NEEDS.items()
+            if needs[need]
+        ),
+        (_("New lessons"), _count(released)),
+    ]
+    return [
+        Fields(tuple(facts)),
+        *([Table((_("Tool"), _("Stage"), _("Open cases")), rows)] if rows else []),
+    ]
+
+
+NEEDS: dict[Need, Text] = {
+    Need.MENTOR: _("an hour with a mentor"),
+    Need.TRANSLATION: _("translation"),
+    Need.SECURITY: _("security"),
+    Need.FUNDS: _("funds"),
+}
 
 
 def _decisions(week: office_hours.Week) -> list[Text]:

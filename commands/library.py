@@ -24,10 +24,13 @@ from commands.core import (
     n_,
 )
 from commands.core.kinds import WORDS, Choice, Kind, clean, one_of
+from commands.core.lesson import lesson_button, viewer
 from commands.core.line import Call
 from commands.core.text import Text, plain
 from knowledge.library import Resource, Scope, Term, badge
 from knowledge.schema import LANGUAGES
+from storage import feedback
+from storage.feedback import Lesson
 
 library = Feature("library", _("The library and the glossary"))
 
@@ -49,6 +52,7 @@ BADGES: dict[Scope | None, Text] = {
     None: _("last reviewed more than a year ago, {day}"),
 }
 MOST_HITS = 5
+MOST_LESSONS = 3
 
 
 def _network(ctx: Context, typed: str) -> str:
@@ -152,22 +156,40 @@ def find(
         language=language,
         limit=MOST_HITS,
     )
+    answers: list[Text | Sources] = [
+        n_("{n} entry for “{words}”:", "{n} entries for “{words}”, the best first:", len(hits), words=words[:100]),
+        Sources(tuple(_source(hit.resource, ctx.now.date(), hit.snippet) for hit in hits)),
+        _("Check before relying: laws change."),
+    ]
     if not hits:
-        return Reply(
+        answers = [
             _(
                 "The library has nothing on “{words}”. Try fewer or other words, or another network.",
                 words=words[:100],
             )
-        )
+        ]
+    narrowed = any((network, kind, jurisdiction, language))
+    learned = [] if narrowed else _learned(ctx, words)
     return Reply(
-        n_("{n} entry for “{words}”:", "{n} entries for “{words}”, the best first:", len(hits), words=words[:100]),
-        Sources(tuple(_source(hit.resource, ctx.now.date(), hit.snippet) for hit in hits)),
-        _("Check before relying: laws change."),
+        *answers,
+        *([_("Members learned from cases: {codes}", codes=[each.code for each in learned])] if learned else []),
         actions=[
-            Button(_("Show {id}", id=hit.resource.id), Call("resource show", {"id": hit.resource.id}), terse=True)
-            for hit in hits
+            *(
+                Button(_("Show {id}", id=hit.resource.id), Call("resource show", {"id": hit.resource.id}), terse=True)
+                for hit in hits
+            ),
+            *(lesson_button(ctx, each) for each in learned),
         ],
     )
+
+
+def _learned(ctx: Context, words: str) -> list[Lesson]:
+    """Find the lessons that answer best, among those that may be read here."""
+    if "lessons" in ctx.hub.networks[ctx.network].off:
+        return []
+    question = ctx.library.question(words)
+    held = feedback.holding(ctx.session, viewer(ctx), question.tokens)
+    return feedback.by_ids(ctx.session, question.rank(held.by_token, among=held.among)[:MOST_LESSONS])
 
 
 @library.command("resource show", shown=Shown.ROOM)

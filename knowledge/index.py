@@ -7,9 +7,10 @@ group: its frequency is the best of theirs, its rarity that of all the documents
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
+from typing import TypeVar
 
 from rapidfuzz import fuzz, process
 
@@ -22,6 +23,8 @@ LONGEST_QUESTION = 40
 """Words of a question that count."""
 LONGEST_SNIPPET = 320
 """Characters up to which a second sentence is added to a snippet."""
+
+K = TypeVar("K", bound=Hashable)
 
 # How soon more of the same word counts no further, and how much a long field is held against a document.
 _K1, _B = 1.2, 0.4
@@ -64,6 +67,34 @@ class _Group:
     tokens: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as its tokens: for texts that are kept elsewhere, where only their tokens are known."""
+
+    groups: Sequence[_Group]
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """Every token that a text may answer with."""
+        return frozenset(token for group in self.groups for token in group.tokens)
+
+    def rank(self, holders: Mapping[str, Collection[K]], *, among: int) -> list[K]:
+        """Return those texts that answer at least half of the question, the best first.
+
+        Args:
+            holders: by token, the texts that hold it.
+            among: how many texts there are, for the rarity of a token.
+        """
+        held = {token: dict.fromkeys(holders[token], 1.0) for token in self.tokens & holders.keys()}
+        scores, _ = _scores(self.groups, held, among)
+        answered: defaultdict[K, float] = defaultdict(float)
+        for group in self.groups:
+            for one in {one for token in group.tokens for one in held.get(token, ())}:
+                answered[one] += group.worth
+        enough = sum(group.worth for group in self.groups) / 2
+        return sorted((one for one in scores if answered[one] >= enough), key=lambda one: -scores[one])
+
+
 class Index:
     """Documents ready to be searched; built once, read from any thread."""
 
@@ -88,33 +119,19 @@ class Index:
 
     def search(self, question: str, *, among: Container[int], limit: int) -> list[Found]:
         """Return the documents among those given that answer the question best, the best first."""
-        scores: defaultdict[int, float] = defaultdict(float)
-        groups = self._groups(question[:LONGEST_TEXT])
-        rarity: list[float] = []
-        for group in groups:
-            reached: dict[int, float] = {}
-            for token, likeness in group.tokens.items():
-                for number, times in self._postings.get(token, {}).items():
-                    reached[number] = max(reached.get(number, 0.0), likeness * times)
-            rarity.append(group.worth * log(1 + (self._size - len(reached) + 0.5) / (len(reached) + 0.5)))
-            for number, times in reached.items():
-                scores[number] += rarity[-1] * times * (1 + _K1) / (times + _K1)
+        groups = self.question(question).groups
+        scores, rarity = _scores(groups, self._postings, self._size)
         ranked = sorted((-score, number) for number, score in scores.items() if number in among)
         return [
             Found(number, -score, self._snippet(number, groups, rarity)) for score, number in ranked[: max(limit, 0)]
         ]
 
-    def _note(self, token: str, number: int, times: float) -> None:
-        held = self._postings[token]
-        held[number] = held.get(number, 0.0) + times
+    def question(self, question: str) -> Question:
+        """Read a question, as `search` does."""
+        return Question(self._groups(question[:LONGEST_TEXT]))
 
-    def _read(self, document: Document) -> list[tuple[float, list[str]]]:
-        prose = [(sentence, list(self._tokens(sentence))) for sentence in sentences(document.prose)]
-        self._prose.append([(sentence, frozenset(tokens)) for sentence, tokens in prose])
-        fields = [(weight, list(self._tokens(text))) for weight, text in document.fields]
-        return [*fields, (1.0, [token for _, tokens in prose for token in tokens])]
-
-    def _tokens(self, text: str) -> Iterator[str]:
+    def tokens(self, text: str) -> Iterator[str]:
+        """Yield the tokens of a text, each as often as it is said."""
         said = words(text)
         for word in said:
             yield stem(word)
@@ -123,6 +140,16 @@ class Index:
         yield from numbers(text)
         for span in self._glossary.spans(said):
             yield from span.meanings
+
+    def _note(self, token: str, number: int, times: float) -> None:
+        held = self._postings[token]
+        held[number] = held.get(number, 0.0) + times
+
+    def _read(self, document: Document) -> list[tuple[float, list[str]]]:
+        prose = [(sentence, list(self.tokens(sentence))) for sentence in sentences(document.prose)]
+        self._prose.append([(sentence, frozenset(tokens)) for sentence, tokens in prose])
+        fields = [(weight, list(self.tokens(text))) for weight, text in document.fields]
+        return [*fields, (1.0, [token for _, tokens in prose for token in tokens])]
 
     def _groups(self, question: str) -> list[_Group]:
         asked = words(question)[:LONGEST_QUESTION]
@@ -183,6 +210,23 @@ class Index:
         one, two = sorted((first, second))
         both = (" " if two == one + 1 else " … ").join((prose[one][0], prose[two][0]))
         return both if gain and len(both) <= LONGEST_SNIPPET else prose[first][0]
+
+
+def _scores(
+    groups: Sequence[_Group], postings: Mapping[str, Mapping[K, float]], size: int
+) -> tuple[dict[K, float], list[float]]:
+    """Tell how well each text answers, by how often it holds which token; and how much each group tells."""
+    scores: defaultdict[K, float] = defaultdict(float)
+    rarity: list[float] = []
+    for group in groups:
+        reached: dict[K, float] = {}
+        for token, likeness in group.tokens.items():
+            for one, times in postings.get(token, {}).items():
+                reached[one] = max(reached.get(one, 0.0), likeness * times)
+        rarity.append(group.worth * log(1 + (size - len(reached) + 0.5) / (len(reached) + 0.5)))
+        for one, times in reached.items():
+            scores[one] += rarity[-1] * times * (1 + _K1) / (times + _K1)
+    return scores, rarity
 
 
 def _names(document: Document) -> Iterator[str]:

@@ -8,14 +8,14 @@ from typing import Self
 from rapidfuzz import fuzz
 
 from knowledge.glossary import Glossary
-from knowledge.index import Document, Index
+from knowledge.index import Document, Index, Question
 from knowledge.procedures import Forum, Outcome, Procedures, Region, Stage, Tool
 from knowledge.schema import EVERY_NETWORK, BadRow, Resource, Scope, Term, badge, read_rows
 from knowledge.words import words
 
 __all__ = [
-    "BadRow", "Forum", "Hit", "Library", "Outcome", "Procedures", "Region", "Resource", "Scope", "Stage", "Term",
-    "Tool", "badge",
+    "BadRow", "Forum", "Hit", "Library", "Outcome", "Procedures", "Question", "Region", "Resource", "Scope", "Stage",
+    "Term", "Tool", "badge",
 ]  # fmt: skip
 
 LONGEST_TYPED, MOST_TYPED = 100, 12
@@ -120,6 +120,19 @@ class Library:
         if code in self.jurisdictions():
             return code
         return next((code for code in self._glossary.places_in(typed) if code in self.jurisdictions()), None)
+
+    def question(self, asked: str) -> Question:
+        """Read a question that is also put to texts which are kept elsewhere."""
+        return self._index.question(asked)
+
+    def tokens(self, text: str) -> frozenset[str]:
+        """Return what a text is found by, whatever the language of the question."""
+        return frozenset(self._index.tokens(text))
+
+    def places(self, text: str) -> frozenset[str]:
+        """Return the codes of all places that a text names."""
+        said = self.tokens(text)
+        return frozenset(code for code, meaning in self._glossary.places.items() if meaning in said)
 
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of resources there are, in alphabetical order."""

@@ -259,20 +259,13 @@ def gate(session: Session, lesson: Lesson, region: Region | None) -> Seen:
 
 
 def _ladder(lesson: Lesson, region: Region | None) -> Iterator[Seen]:
-    """All facts, then less and less of them."""
+    """All facts, then less and less of them: the stage goes first, then the place gets wider, at last the outcome."""
     seen = Seen(lesson.forum or None, lesson.jurisdiction or None, lesson.stage or None, lesson.outcome or None)
-    wider = region.id if region and seen.place else None
-    for step in (
-        {},
-        {"stage": None},
-        {"place": wider},
-        {"place": None},
-        {"forum": None},
-        {"forum": seen.forum, "outcome": None},
-        {"forum": None},
-    ):
-        seen = seen._replace(**step)
-        yield seen
+    yield seen
+    places = [seen.place, region.id if region and seen.place else None, None]
+    for outcome in dict.fromkeys((seen.outcome, None)):
+        yield from (Seen(seen.forum, place, None, outcome) for place in dict.fromkeys(places))
+        yield Seen(outcome=outcome)
 
 
 def _shared(session: Session, lesson: Lesson, seen: Seen, region: Region | None) -> int:

@@ -61,10 +61,15 @@ def wait(session: Session, *, member: UUID, network: str, now: datetime) -> time
 
 
 def miss(session: Session, *, member: UUID, network: str, now: datetime) -> int:
-    """Note that somebody named what is none of theirs; returns how many times in a row that was."""
+    """Note that somebody named what is none of theirs; returns how many times in a row that was.
+
+    What is read twice at one instant was said once.
+    """
     guess = session.get(Guess, (member, network))
     if guess is None:
         guess = Guess(member_id=member, network=network, misses=0, last_at=now)
+    elif guess.last_at == now:
+        return guess.misses
     elif now - guess.last_at > _FORGOTTEN_AFTER:
         guess.misses = 0
     guess.misses += 1

@@ -47,6 +47,7 @@ from storage.cases import CaseEvent, Mine, What
 from storage.checkins import Answers, Asked, CheckinState, Need, Step, Told
 from storage.members import Role
 from storage.recurrence import Schedule
+from storage.rhythm import Every
 
 USUAL_MINUTE = 10 * 60
 """When on a day people are asked who did not say when: ten in the morning on their own wall."""
@@ -93,7 +94,7 @@ def cadence(
             every=EVERY[every],
             moment=rhythm.next_at,
         ),
-        *([] if at else [_("For another day or hour say, for example: {example}", example=_at(case, every))]),
+        *([] if at else [_("For another day or hour say, for example: {example}", example=_at(ctx, case, every))]),
     )
 
 
@@ -310,9 +311,9 @@ def _advance_too(ctx: Context, mine: Mine, stage: str) -> None:
         advance(ctx, mine, stage)
 
 
-def _at(mine: Mine, every: HowOften) -> Call:
-    given = {"case": mine.case.code, "every": every.value if every else "", "at": "Tue 10:00"}
-    return Call("case cadence", given)
+def _at(ctx: Context, mine: Mine, every: Every) -> Call:
+    at = ctx.voice.say(Text("Tue 10:00"))
+    return Call("case cadence", {"case": mine.case.code, "every": every.value, "at": at})
 
 
 def _help(need: Need) -> list[Text]:

@@ -147,7 +147,7 @@ def _later(ctx: Context, typed: str) -> Moment:
 def _weekly(_ctx: Context, typed: str) -> Schedule:
     schedule = read_schedule(clean(typed))
     if len(schedule.weekdays) != 1:
-        raise Unreadable("Please name one day of the week and a time, such as {example}.", example="Tue 10:00")
+        raise Unreadable("Please name one day of the week and a time, such as {example}.", example=Text("Tue 10:00"))
     return schedule
 
 

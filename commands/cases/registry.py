@@ -20,6 +20,7 @@ from commands.cases.kinds import (
 )
 from commands.core import Button, Call, Context, Fields, JobContext, Quote, Reply, Table, Text, Words, YesOrNo, _, plain
 from commands.core.closed import OwnCase, case_label
+from commands.core.lesson import lesson_button, viewer
 from commands.core.post import Post
 from commands.core.procedure import (
     ForumId,
@@ -33,7 +34,7 @@ from commands.core.procedure import (
     tool_name,
 )
 from storage import cases as book
-from storage import checkins, members
+from storage import checkins, feedback, members
 from storage.cases import Left, Mine, Part
 from storage.members import Member, Role
 
@@ -73,15 +74,18 @@ def open_(
         rng=ctx.rng,
     )
     ctx.subject = opened.code
+    lessons = feedback.similar(ctx.session, viewer(ctx), tool=tool, forum=forum)
     return Reply(
         _(
             "Opened: {code}, {tool}. Only its team sees it; outside of private chats say nothing but its code.",
             code=opened.code,
             tool=tool_name(ctx, tool),
         ),
+        *([_("Others have been there before; this is what they learned.")] if lessons else []),
         actions=[
             Button(_("Choose how often I ask how it goes"), Call("case cadence", {"case": opened.code})),
             Button(_("Invite somebody"), invite.bare(case=opened.code)),
+            *(lesson_button(ctx, lesson) for lesson in lessons),
         ],
     )
 

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import Figure, booking, discord, dispatching, lookup, matrix, table
+from tests.bench import Figure, booking, cases, discord, dispatching, lookup, matrix, table
 
 PARTS: dict[str, Callable[[Path], list[Figure]]] = {
     "dispatch": lambda folder: asyncio.run(dispatching.measure(folder)),
     "booking": lambda folder: asyncio.run(booking.measure(folder)),
+    "cases": lambda folder: asyncio.run(cases.measure(folder)),
     "lookup": lambda _folder: lookup.measure(),
     "matrix": lambda folder: asyncio.run(matrix.measure(folder)),
     "discord": lambda folder: asyncio.run(discord.measure(folder)),

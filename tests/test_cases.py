@@ -1,0 +1,564 @@
+"""Cases: the book's rules on both databases, and what people and thieves can learn of a case."""
+
+import asyncio
+import json
+import random
+import re
+import sqlite3
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from storage import audit, cases, checkins, guesses, members, privacy
+from storage.cases import Case, Left, Mine, Part, What
+from storage.members import Member, Role
+from storage.refused import Refused
+from storage.sealed import Vault, ring
+from storage.store import Session, Store
+from tests.transcript import Stage
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+FOLLOWING = {"filed"}
+PLANTED = ("heliotrope", "archive-of-lindens", "quinquereme", "vermilion", "9f86d081884c7d659a2feaa0c55ad015")
+
+
+def enter(session: Session, name: str, *roles: Role, network: str = "uj") -> Member:
+    person = members.recognise(
+        session, platform="matrix", address=f"@{name}:x", language="en", zone="UTC", rng=random.Random(name), now=NOW
+    )
+    for role in roles or (Role.MEMBER,):
+        members.grant(session, actor=None, member=person, network=network, role=role, now=NOW)
+    return person
+
+
+def who(session: Session, name: str) -> Member:
+    account = members.account(session, platform="matrix", address=f"@{name}:x")
+    assert account
+    return session.get_one(Member, account.member_id)
+
+
+def open_case(session: Session, name: str, title: str = "Northern file", **facts: str) -> Case:
+    return cases.open_case(
+        session,
+        **{"network": "uj", "tool": "uj-complaint", "stage": "preparing", **facts},
+        title=title,
+        by=who(session, name).id,
+        now=NOW,
+        rng=random.Random(title),
+    )
+
+
+def mine(session: Session, name: str) -> Mine:
+    (found,) = cases.mine(session, member=who(session, name).id, network="uj")
+    return found
+
+
+def join(session: Session, lead: str, name: str, part: Part = Part.COCOUNSEL) -> None:
+    of = mine(session, lead)
+    cases.invite(session, of, member=who(session, name), part=part, now=NOW)
+    cases.answer_invitation(session, of.case, member=who(session, name).id, yes=True, now=NOW)
+
+
+@pytest.fixture
+async def case(store: Store) -> Store:
+    """Ann's case; bob and mara (a mentor) are members beside her, and eve is one of another network."""
+
+    def furnish(session: Session) -> None:
+        enter(session, "ann")
+        enter(session, "bob")
+        enter(session, "mara", Role.MEMBER, Role.MENTOR)
+        enter(session, "eve", network="sanctions")
+        open_case(session, "ann")
+
+    await store.run(furnish)
+    return store
+
+
+# Who sees it
+
+
+async def test_a_case_is_its_teams_alone(case: Store) -> None:
+    def look(session: Session) -> list[object]:
+        code = mine(session, "ann").case.code
+        return [
+            cases.one_of_mine(session, code, member=who(session, name).id, network=network) is not None
+            for name, network in (("ann", "uj"), ("bob", "uj"), ("ann", "sanctions"), ("eve", "uj"))
+        ]
+
+    assert await case.run(look) == [True, False, False, False]
+
+
+async def test_whoever_is_invited_sees_nothing_before_they_say_yes(case: Store) -> None:
+    def invite(session: Session) -> list[bool]:
+        of = mine(session, "ann")
+        bob = who(session, "bob")
+        cases.invite(session, of, member=bob, part=Part.RESEARCHER, now=NOW)
+        seen = [bool(cases.mine(session, member=bob.id, network="uj"))]
+        assert [each.case.code for each in cases.invitations(session, member=bob.id, network="uj")] == [of.case.code]
+        cases.answer_invitation(session, of.case, member=bob.id, yes=True, now=NOW)
+        return [*seen, bool(cases.mine(session, member=bob.id, network="uj"))]
+
+    assert await case.run(invite) == [False, True]
+
+
+async def test_a_declined_invitation_is_gone(case: Store) -> None:
+    def decline(session: Session) -> None:
+        of = mine(session, "ann")
+        bob = who(session, "bob")
+        cases.invite(session, of, member=bob, part=Part.COCOUNSEL, now=NOW)
+        cases.answer_invitation(session, of.case, member=bob.id, yes=False, now=NOW)
+        assert not cases.has_interest(session, of.case.id, bob.id)
+        cases.answer_invitation(session, of.case, member=bob.id, yes=True, now=NOW)
+
+    with pytest.raises(Refused, match="no invitation"):
+        await case.run(decline)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "why"),
+    [
+        ("eve", Part.COCOUNSEL, "no member by that handle in this network"),
+        ("bob", Part.LEAD, "one lead"),
+        ("bob", Part.MENTOR, "no mentor"),
+        ("ann", Part.COCOUNSEL, "already"),
+    ],
+)
+async def test_not_everybody_can_be_invited_as_everything(case: Store, name: str, part: Part, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        await case.run(lambda s: cases.invite(s, mine(s, "ann"), member=who(s, name), part=part, now=NOW))
+
+
+@pytest.mark.parametrize("part", [Part.MENTOR, Part.TRANSLATOR, Part.RESEARCHER])
+async def test_only_lead_and_cocounsel_change_a_case(case: Store, part: Part) -> None:
+    def change(session: Session) -> None:
+        join(session, "ann", "mara", part)
+        cases.write_note(session, mine(session, "mara"), "mine now")
+
+    with pytest.raises(Refused, match="lead and the co-counsel"):
+        await case.run(change)
+
+
+async def test_counsel_reads_every_case_of_the_network_and_changes_none(case: Store) -> None:
+    def read(session: Session) -> None:
+        found = cases.for_counsel(session, mine(session, "ann").case.code, network="uj")
+        assert found is not None
+        assert cases.for_counsel(session, found.case.code, network="sanctions") is None
+        cases.close(session, found, by=None, now=NOW)
+
+    with pytest.raises(Refused, match="lead and the co-counsel"):
+        await case.run(read)
+
+
+# What happens to it
+
+
+async def test_a_stage_must_follow_or_be_the_one_before(case: Store) -> None:
+    def move(session: Session, stage: str, following: set[str]) -> None:
+        by = who(session, "ann").id
+        cases.advance(session, mine(session, "ann"), stage=stage, following=following, by=by, now=NOW)
+
+    await case.run(lambda s: move(s, "filed", {"filed"}))
+    with pytest.raises(Refused, match="does not follow"):
+        await case.run(lambda s: move(s, "trial", {"investigation-open"}))
+    with pytest.raises(Refused, match="already"):
+        await case.run(lambda s: move(s, "filed", {"filed"}))
+    await case.run(lambda s: move(s, "preparing", {"investigation-open"}))
+    assert await case.run(lambda s: mine(s, "ann").case.stage) == "preparing"
+
+
+async def test_an_outcome_cannot_lie_ahead_and_asks_for_feedback_twice_at_most(case: Store) -> None:
+    def note(session: Session, day: date, now: datetime) -> bool:
+        by = who(session, "ann").id
+        return cases.note_outcome(
+            session, mine(session, "ann"), outcome="opened", day=day, today=now.date(), place=None, by=by, now=now
+        )
+
+    with pytest.raises(Refused, match="lies ahead"):
+        await case.run(lambda s: note(s, NOW.date() + timedelta(days=1), NOW))
+    assert await case.run(lambda s: note(s, NOW.date(), NOW)), "once now"
+    assert not await case.run(lambda s: note(s, NOW.date(), NOW + timedelta(days=5)))
+    assert await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=90))) == []
+    assert len(await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=92)))) == 1, (
+        "once three months later"
+    )
+    assert await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=400))) == []
+    assert not await case.run(lambda s: note(s, NOW.date(), NOW + timedelta(days=500)))
+    assert await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=900))) == []
+
+
+async def test_nobody_is_asked_for_feedback_that_was_given(case: Store) -> None:
+    def note(session: Session) -> None:
+        by, of = who(session, "ann").id, mine(session, "ann")
+        today = NOW.date()
+        cases.note_outcome(session, of, outcome="opened", day=today, today=today, place=None, by=by, now=NOW)
+        cases.feedback_given(session, of.case.id)
+
+    await case.run(note)
+    assert await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=400))) == []
+
+
+async def test_a_closed_case_can_be_read_and_not_changed(case: Store) -> None:
+    def close(session: Session) -> None:
+        cases.close(session, mine(session, "ann"), by=who(session, "ann").id, now=NOW)
+
+    await case.run(close)
+
+    def change(session: Session) -> None:
+        (found,) = cases.mine(session, member=who(session, "ann").id, network="uj", closed=True)
+        assert [each.what for each in cases.history(session, found.case)] == [What.OPENED, What.CLOSED]
+        cases.write_note(session, found, "more")
+
+    with pytest.raises(Refused, match="is closed"):
+        await case.run(change)
+
+
+@pytest.mark.parametrize("checksum", ["123", "g" * 64, "a" * 63])
+async def test_a_fingerprint_is_a_sha256_or_none(case: Store, checksum: str) -> None:
+    with pytest.raises(Refused, match="64 hexadecimal"):
+        await case.run(
+            lambda s: cases.add_record(s, mine(s, "ann"), place="box 12", sha256=checksum, by=who(s, "ann").id, now=NOW)
+        )
+
+
+async def test_counts_tell_how_many_and_nothing_else(case: Store) -> None:
+    def count(session: Session) -> list[tuple[str, str, int]]:
+        open_case(session, "bob", "another")
+        open_case(session, "bob", "a third", tool="strasbourg-application")
+        of = next(each for each in cases.mine(session, member=who(session, "bob").id, network="uj"))
+        cases.close(session, of, by=None, now=NOW)
+        return sorted(tuple(each) for each in cases.counts(session, "uj"))
+
+    found = await case.run(count)
+    assert sum(n for _tool, _stage, n in found) == 2
+
+
+async def test_cases_that_share_facts_are_counted_over_the_whole_hub(case: Store) -> None:
+    def count(session: Session) -> list[int]:
+        for number, (forum, jurisdiction) in enumerate(
+            [("prosecutor", "DE"), ("prosecutor", "FR"), ("criminal-court", "DE")]
+        ):
+            open_case(session, "bob", f"case {number}", forum=forum, jurisdiction=jurisdiction)
+        return [
+            cases.alike(session, tool="uj-complaint"),
+            cases.alike(session, tool="uj-complaint", forum="prosecutor"),
+            cases.alike(session, tool="uj-complaint", forum="prosecutor", jurisdictions={"DE"}),
+            cases.alike(session, tool="uj-complaint", forum="prosecutor", jurisdictions={"DE", "FR"}),
+            cases.alike(session, tool="ncp-complaint"),
+        ]
+
+    assert await case.run(count) == [4, 2, 1, 2, 0]
+
+
+# Who goes
+
+
+async def leave(store: Store, name: str) -> list[Left]:
+    return await store.run(lambda s: cases.leave(s, person=who(s, name).id, network=None, now=NOW))
+
+
+async def test_a_lead_who_goes_hands_the_case_to_the_cocounsel(case: Store) -> None:
+    await case.run(lambda s: join(s, "ann", "mara", Part.RESEARCHER))
+    await case.run(lambda s: join(s, "ann", "bob"))
+    (left,) = await leave(case, "ann")
+    assert left.heir is not None
+    assert left.heir.id == await case.run(lambda s: who(s, "bob").id)
+    assert await case.run(lambda s: mine(s, "bob").part) is Part.LEAD
+    assert not left.closed
+
+
+async def test_a_case_that_nobody_is_left_to_lead_is_closed_and_its_mentor_can_read_it_on(case: Store) -> None:
+    await case.run(lambda s: join(s, "ann", "mara", Part.MENTOR))
+    (left,) = await leave(case, "ann")
+    assert (left.closed, left.forgotten) == (True, False)
+
+    def read(session: Session) -> str | None:
+        (found,) = cases.mine(session, member=who(session, "mara").id, network="uj", closed=True)
+        return found.case.title.text
+
+    assert await case.run(read) == "Northern file"
+
+
+async def test_a_case_that_has_no_team_at_all_is_forgotten(case: Store) -> None:
+    (left,) = await leave(case, "ann")
+    assert (left.closed, left.forgotten) == (True, True)
+
+    assert await case.run(lambda s: cases.for_counsel(s, left.case.code, network="uj")) is None
+
+
+async def test_an_invitation_makes_nobody_an_heir(case: Store) -> None:
+    await case.run(lambda s: cases.invite(s, mine(s, "ann"), member=who(s, "bob"), part=Part.COCOUNSEL, now=NOW))
+    (left,) = await leave(case, "ann")
+    assert left.heir is None
+    assert left.forgotten
+
+
+async def test_erasing_a_person_leaves_the_case_to_the_team_without_their_name(case: Store) -> None:
+    await case.run(lambda s: join(s, "ann", "bob"))
+    await leave(case, "ann")
+
+    def erase(session: Session) -> UUID:
+        ann = who(session, "ann")
+        assert privacy.export(session, ann.id)["case"]
+        assert privacy.erase(session, ann.id, NOW).failed == []
+        return ann.id
+
+    ann = await case.run(erase)
+
+    def read(session: Session) -> object:
+        found = mine(session, "bob")
+        assert found.case.title.text == "Northern file"
+        assert found.case.opened_by is None
+        assert all(each.by != ann for each in cases.history(session, found.case))
+        return privacy.export(session, ann)
+
+    assert set(await case.run(read)) <= {"audit_entry"}
+
+
+async def test_a_backup_that_brings_a_lead_back_leaves_no_case_without_one(case: Store) -> None:
+    def gone(session: Session) -> list[Left]:
+        join(session, "ann", "bob")
+        privacy.erase(session, who(session, "ann").id, NOW)  # as `replay` does, without a farewell
+        return cases.tidy(session, NOW)
+
+    (left,) = await case.run(gone)
+    assert left.heir is not None
+    assert await case.run(lambda s: cases.tidy(s, NOW)) == []
+
+
+async def test_three_years_after_its_end_a_case_is_gone_and_its_words_with_it(case: Store) -> None:
+    def close(session: Session) -> UUID:
+        of = mine(session, "ann")
+        cases.close(session, of, by=None, now=NOW)
+        return of.case.id
+
+    case_id = await case.run(close)
+    assert "case" not in await case.run(lambda s: privacy.sweep(s, NOW + timedelta(days=1000)))
+    assert (await case.run(lambda s: privacy.sweep(s, NOW + timedelta(days=1100))))["case"] == 1
+
+    assert await case.run(lambda _session: ring().erased(case_id))
+
+
+# What can be learned by trying
+
+
+@pytest.fixture
+async def stage(store: Store) -> Stage:
+    stage = Stage(store)
+    for name, role in (("ann", "member"), ("bob", "member"), ("cleo", "coordinator")):
+        await stage.cast(name, role, "en", "Europe/Kyiv")
+    await stage.say("ann", 'case open uj-complaint title="heliotrope" forum=prosecutor jurisdiction=DE')
+    return stage
+
+
+def last(stage: Stage, who: str) -> str:
+    """What the bot said to somebody last."""
+    starts = [number for number, line in enumerate(stage.lines) if line.startswith(f"bot to {who}>")]
+    end = next((n for n in range(starts[-1] + 1, len(stage.lines)) if not stage.lines[n].startswith("    ")), None)
+    return "\n".join(stage.lines[starts[-1] : end])
+
+
+def code_in(stage: Stage) -> str:
+    found = re.search(r"C-[0-9A-Z]{6}", "\n".join(stage.lines))
+    assert found
+    return found[0]
+
+
+async def test_a_thousand_guesses_learn_nothing_are_slowed_and_stand_in_the_audit(stage: Stage) -> None:
+    real, rng = code_in(stage), random.Random(1)
+    answers: dict[str, list[str]] = {"real": [], "none": []}
+    for number in range(1000):
+        kind = rng.choice(["real", "none"])
+        guess = real if kind == "real" else f"C-{rng.randrange(10**6):06}"
+        await stage.say("bob", f"{rng.choice(['case show', 'case stage', 'case team', 'case history'])} {guess}")
+        said = re.sub(r"wait (an? )?[\w ]+,", "wait …,", last(stage, "bob").splitlines()[0])
+        answers[kind].append(said)
+        stage.now += timedelta(milliseconds=200)
+        if number == guesses.FREE - 1:
+            assert "Please wait" not in said
+    assert set(answers["real"][10:]) == set(answers["none"][10:]) == {answers["none"][-1]}
+    assert "Please wait" in answers["none"][-1]
+
+    def audited(session: Session) -> int:
+        entries = audit.recent(session, "uj", 2000)
+        assert all(each.subject is None for each in entries if each.action == "code guessed")
+        return sum(each.action == "code guessed" for each in entries)
+
+    assert await stage.store.run(audited) == 1000
+    assert any("bob has named 20 codes" in line for line in stage.lines)
+    assert await stage.store.run(audit.verify) is None
+
+
+async def test_ones_own_case_is_found_however_often_one_has_guessed(stage: Stage) -> None:
+    for _ in range(30):
+        await stage.say("ann", "case show C-000000")
+    await stage.say("ann", f"case show {code_in(stage)}")
+    assert "heliotrope" in last(stage, "ann")
+
+
+async def test_a_case_that_is_named_in_a_room_is_neither_shown_there_nor_opened(stage: Stage) -> None:
+    for line in (f"case show {code_in(stage)}", 'case open uj-complaint title="vermilion"'):
+        await stage.say("ann", line, in_room=True, direct=True)
+        assert last(stage, "ann").startswith("bot to ann> Please say that to me in private")
+    await stage.say("ann", "case list", in_room=True, direct=True)
+    assert "heliotrope" in last(stage, "ann")
+    assert "vermilion" not in last(stage, "ann")
+
+
+# What a thief finds
+
+
+async def test_no_word_of_a_case_stands_in_clear_in_any_file_backup_log_or_message(
+    sqlite_store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage = Stage(sqlite_store)
+    for name, role in (("ann", "member"), ("bob", "member"), ("cleo", "coordinator")):
+        await stage.cast(name, role, "en", "Europe/Kyiv")
+    await stage.say("ann", f'case open uj-complaint title="{PLANTED[0]}" forum=prosecutor jurisdiction=DE')
+    code = code_in(stage)
+    for line in (
+        f"case record {code} where={PLANTED[1]} checksum={PLANTED[4] * 2}",
+        f"case note {code} {PLANTED[2]}",
+        f"case stage {code} filed note={PLANTED[2]}",
+        f"case outcome {code} opened today where={PLANTED[1]}",
+        f"case cadence {code} week",
+        f'case checkin {code} moved=yes stage=filed blocked="{PLANTED[3]}" need=funds',
+        f"case invite {code} bob",
+        f"case show {code}",
+        f"case history {code}",
+        f'case open uj-complaint title="{PLANTED[0]}" forum=prosecutor',  # half-filled, in the open form
+    ):
+        await stage.say("ann", line)
+    assert all(word in "\n".join(stage.lines) for word in PLANTED), "they are there"
+    for _ in range(8):
+        stage.now += timedelta(days=1)
+        await stage.later(timedelta(minutes=10))
+    with sqlite3.connect(tmp_path / "hub.db") as source, sqlite3.connect(tmp_path / "backup.db") as target:
+        source.backup(target)
+    files = [path for path in tmp_path.iterdir() if path.is_file()]  # noqa: ASYNC240 a test may wait
+    assert {"hub.db", "keys.db", "backup.db"} <= {path.name for path in files}
+    logged = "".join(capfd.readouterr())
+    for word in PLANTED:
+        assert word not in logged
+        for path in files:
+            assert word.encode() not in path.read_bytes(), path.name
+            assert word.encode("utf-16-le") not in path.read_bytes(), path.name
+    digest = "\n".join(stage.lines).partition("bot in coordinators>")[2]
+    assert digest, "the digest came"
+    assert not any(word in digest for word in PLANTED)
+
+
+# What is killed half-way
+
+
+FORM = [
+    "case open",
+    "1",
+    "Northern file",
+    "1",
+    "Germany",
+    "case cadence",
+    "1",
+    "1",
+    "checkin",
+    "1",
+    "yes",
+    "1",
+    "-",
+    "5",
+]
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_kill_9_in_the_middle_of_a_form_loses_no_answer_and_makes_nothing_twice(
+    templates: dict[str, bytes], tmp_path: Path, seed: int
+) -> None:
+    for name, content in templates.items():
+        (tmp_path / name).write_bytes(content)
+    store = _open(tmp_path)
+    await Stage(store).cast("ann", "member", "en", "Europe/Kyiv")
+    await store.close()
+    rng, kills = random.Random(seed), 0
+    desk = await _desk(tmp_path)
+    for number, said in enumerate(FORM):
+        while True:
+            line = json.dumps({"who": "ann", "said": said, "key": f"$event{number}"}) + "\n"
+            assert desk.stdin
+            assert desk.stdout
+            desk.stdin.write(line.encode())
+            if rng.random() < 0.3 and kills < len(FORM):
+                kills += 1
+                await asyncio.sleep(rng.uniform(0, 0.03))
+                desk.kill()
+                await desk.wait()
+                desk = await _desk(tmp_path)
+                continue  # the platform says again what was not answered
+            answer = await asyncio.wait_for(desk.stdout.readline(), 20)
+            assert b"went wrong" not in answer
+            assert b"I do not know" not in answer
+            break
+    desk.kill()
+    await desk.wait()
+    assert kills
+    store = _open(tmp_path)
+
+    def judge(session: Session) -> None:
+        account = members.account(session, platform="console", address="ann")
+        assert account
+        (found,) = cases.mine(session, member=account.member_id, network="uj")
+        assert (found.case.title.text, found.case.jurisdiction) == ("Northern file", "DE")
+        assert checkins.rhythm_of(session, found.case) is not None
+        (told,) = checkins.history(session, found.case)
+        assert told.answers == checkins.Answers(True, "preparing", None, checkins.Need.FUNDS)
+        assert told.versions == 1
+
+    await store.run(judge)
+    await store.close()
+
+
+def _open(folder: Path) -> Store:
+    return Store(f"sqlite:///{folder}/hub.db", vault=Vault(f"sqlite:///{folder}/keys.db", bytes(range(32))))
+
+
+async def _desk(folder: Path) -> asyncio.subprocess.Process:
+    script = Path(__file__).parent / "fakes" / "mortal_desk.py"
+    desk = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), str(folder), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert desk.stdout
+    assert await desk.stdout.readline() == b"ready\n"
+    return desk
+
+
+async def test_a_form_that_was_left_for_a_month_is_gone_and_nothing_was_opened(stage: Stage) -> None:
+    await stage.say("bob", "case open uj-complaint")
+    stage.now += timedelta(days=31)
+    await stage.later(timedelta(minutes=10))
+    await stage.say("bob", "Northern file")
+    assert "I do not know" in last(stage, "bob")
+    await stage.say("bob", "case list")
+    assert "no open case" in last(stage, "bob")
+
+
+async def test_a_question_waits_for_a_homeserver_that_is_down_and_comes_once(stage: Stage) -> None:
+    code = code_in(stage)
+    await stage.say("ann", f'case cadence {code} week at="Tue 10:00"')
+    deliver: Callable[..., object] = stage.deliver
+    failures = 0
+
+    async def down(*_parcel: object) -> str:
+        nonlocal failures
+        from bots.bot import Undelivered
+
+        failures += 1
+        raise Undelivered("no answer", permanent=False)
+
+    stage.deliver = down  # type: ignore[method-assign,assignment]
+    await stage.later(timedelta(days=4))
+    assert failures > 1
+    stage.deliver = deliver  # type: ignore[method-assign,assignment]
+    await stage.later(timedelta(hours=6))
+    assert sum(line.startswith(f"bot to ann> How does {code} go?") for line in stage.lines) == 1
