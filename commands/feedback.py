@@ -51,7 +51,7 @@ from commands.core.reply import Block
 from commands.core.strings import SOURCE, Catalogue
 from knowledge.library import Stage, Tool
 from knowledge.procedures import Named
-from storage import cases, codes, members
+from storage import cases, members
 from storage import feedback as book
 from storage.feedback import Again, Answers, Cost, Duration, Lesson, LessonState, Level, Region
 from storage.members import Member, Role
@@ -131,7 +131,7 @@ def _reader(find: Callable[[Context, str], Lesson | None]) -> Callable[[Context,
             said = Unreadable("There is no lesson with that code that you may see.")
         else:
             said = Unreadable("There is no lesson with that code that may be seen here.")
-        raise not_yours(ctx, said) if codes.read(code, "L") else said  # what is no code at all is no guess
+        raise not_yours(ctx, code, said)
 
     return read
 
@@ -428,26 +428,26 @@ def mine(ctx: Context) -> Reply:
 
 
 @feedback.command(allow=Role.MEMBER, audited=True)
-def release(ctx: Context, lesson: LessonToRelease, sure: YesOrNo | None = None) -> Reply:
+def release(ctx: Context, lesson: LessonToRelease, agree: YesOrNo | None = None) -> Reply:
     """Release what you told, or as counsel what waits; first you see what others will see.
 
     lesson: Which lesson?
-    sure: Shall exactly this be released?
+    agree: Shall exactly this be released?
     """
     ctx.subject = lesson.code
     if lesson.author_id == ctx.actor_id and lesson.state is LessonState.DRAFT:
-        return _release_as_author(ctx, lesson, sure)
-    return _release_as_counsel(ctx, lesson, sure)
+        return _release_as_author(ctx, lesson, agree)
+    return _release_as_counsel(ctx, lesson, agree)
 
 
-def _release_as_author(ctx: Context, lesson: Lesson, sure: bool | None) -> Reply:
+def _release_as_author(ctx: Context, lesson: Lesson, agree: bool | None) -> Reply:
     lacking = book.missing(lesson)
     if lacking is not None:
         return _ask(ctx, lesson, lacking, _("{code} is not finished yet.", code=lesson.code))
-    if sure is False:
+    if agree is False:
         return Reply(_("It stays a draft."), actions=_steps(lesson))
     region = _region(ctx, lesson)
-    if sure and book.offer(ctx.session, lesson, region, ctx.now):
+    if agree and book.offer(ctx.session, lesson, region, ctx.now):
         told = _tell_counsel(ctx, lesson)
         return Reply(
             _("{code} waits for counsel now. I will tell you what they say.", code=lesson.code),
@@ -455,7 +455,7 @@ def _release_as_author(ctx: Context, lesson: Lesson, sure: bool | None) -> Reply
         )
     if book.freeze(ctx.session, lesson, region).held and lesson.level is not Level.COORDINATORS:
         return _held_back(lesson)
-    ctx.asks = (release.bare(lesson=lesson.code), "sure")
+    ctx.asks = (release.bare(lesson=lesson.code), "agree")
     return Reply(
         _("Who may read it: {readers}. They see this, and nothing else of your case:", readers=_readers(lesson)),
         *_as_others_see(ctx, lesson),
@@ -463,12 +463,12 @@ def _release_as_author(ctx: Context, lesson: Lesson, sure: bool | None) -> Reply
     )
 
 
-def _release_as_counsel(ctx: Context, lesson: Lesson, sure: bool | None) -> Reply:
+def _release_as_counsel(ctx: Context, lesson: Lesson, agree: bool | None) -> Reply:
     book.check_counsel(ctx.session, lesson, ctx.actor_id)
     back = Button(_("Return it to its author"), return_.bare(lesson=lesson.code))
-    if sure is False:
+    if agree is False:
         return Reply(_("It still waits for counsel."), actions=[back])
-    if sure:
+    if agree:
         book.release(
             ctx.session,
             lesson,
@@ -479,7 +479,7 @@ def _release_as_counsel(ctx: Context, lesson: Lesson, sure: bool | None) -> Repl
         )
         _tell_author(ctx, lesson, _("{code} is released. Thank you.", code=lesson.code), what="released")
         return Reply(_("Released: {code}. Its author has been told.", code=lesson.code))
-    ctx.asks = (release.bare(lesson=lesson.code), "sure")
+    ctx.asks = (release.bare(lesson=lesson.code), "agree")
     return Reply(
         _("Who may read it: {readers}. They will see this:", readers=_readers(lesson)),
         *_as_others_see(ctx, lesson),

@@ -77,13 +77,25 @@ def test_rules_have_no_clock_and_no_chance(file):
     assert found <= ALLOWED.get(name_of(file), set())
 
 
-@pytest.mark.parametrize("file", sorted((HOUSE / "commands").glob("*.py")), ids=name_of)
+# A feature is a file in commands/, or a folder where it is too long for one.
+PARTS = [file for file in FILES if file.is_relative_to(HOUSE / "commands") and "core" not in file.parts]
+
+
+def feature_of(file: Path) -> str:
+    return file.relative_to(HOUSE / "commands").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", PARTS, ids=name_of)
 def test_features_do_not_import_one_another(file):
-    features = {each.stem for each in (HOUSE / "commands").glob("*.py")} - {"__init__"}
+    features = {feature_of(each) for each in PARTS} - {"__init__"}
     imported = {
         each.split(".")[1] for each in imports(file) if each.startswith("commands.") and each.count(".")
     } & features
-    assert file.stem == "__init__" or not imported
+    assert feature_of(file) == "__init__" or imported <= {feature_of(file)}
+
+
+def test_holidays_are_asked_for_in_one_place():
+    assert importers("holidays") == {"storage/rhythm.py"}
 
 
 def test_books_do_not_import_in_circles():

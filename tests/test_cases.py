@@ -457,9 +457,9 @@ async def test_no_word_of_a_case_stands_in_clear_in_any_file_backup_log_or_messa
 FORM = [
     "case open",
     "1",
-    "Northern file",
     "1",
     "Germany",
+    "Northern file",
     "case cadence",
     "1",
     "1",
@@ -467,8 +467,8 @@ FORM = [
     "1",
     "yes",
     "1",
-    "-",
     "5",
+    "-",
 ]
 
 

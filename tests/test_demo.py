@@ -611,7 +611,7 @@ async def test_help_speaks_the_members_language(scene: Scene) -> None:
     russian, _ = await scene.ask(scene.member3, "help")
     assert len(re.findall("[ыэъё]", russian.body.casefold())) > 5
     for text in (english, ukrainian, russian):
-        for line in ("hours book", "hours cancel", "find ", "term ", "me language"):
+        for line in ("hours book", "hours cancel", "me language", "case open"):  # what is long goes on in a thread
             assert line in text.body  # commands have one name in every language
         assert "hours offer " not in text.body
         assert "digest" not in text.body

@@ -29,7 +29,9 @@ from commands.core.reply import pack
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
-from storage import audit, forms, inbox, members, office_hours
+from storage import audit, cases, checkins, feedback, forms, inbox, members, office_hours
+from storage.cases import Mine, Part
+from storage.checkins import Answers, Need
 from storage.members import Member, Role
 from storage.outbox import Outbox
 from storage.refused import Refused
@@ -369,6 +371,10 @@ def test_guests_may_look_things_up_and_see_to_themselves_and_nothing_more() -> N
         "find",
         "resource show",
         "term",
+        "feedback mine",  # consent can be withdrawn by whoever gave it, whatever became of their role
+        "feedback withdraw",
+        "feedback browse",
+        "feedback show",
         "privacy what",
         "privacy export",
         "privacy erase",
@@ -479,6 +485,18 @@ def context(session: Session, name: str) -> Context:
     )
 
 
+def _a_case(session: Session, mara: Member, ann: Member) -> tuple[str, str, str, str]:
+    """Mara's case, one that ann invites her into, her check-in and her lesson: their codes."""
+    facts = {"network": "uj", "tool": "uj-complaint", "stage": "preparing", "now": NOW}
+    case = cases.open_case(session, title="one", by=mara.id, rng=Random(3), **facts)  # type: ignore[arg-type]
+    other = cases.open_case(session, title="two", by=ann.id, rng=Random(4), **facts)  # type: ignore[arg-type]
+    cases.invite(session, Mine(other, Part.LEAD), member=mara, part=Part.MENTOR, now=NOW)
+    answers = Answers(moved=True, stage="filed", blocked=None, need=Need.NOTHING)
+    told = checkins.answer(session, case, answers=answers, by=mara.id, today=NOW.date(), now=NOW, rng=Random(5))
+    lesson = feedback.begin(session, network="uj", author=mara.id, case=case, now=NOW, rng=Random(6))
+    return case.code, other.code, told.code, lesson.code
+
+
 async def test_what_a_kind_shows_it_reads_back(desk: Desk) -> None:
     def check(session: Session) -> set[str]:
         mara, ann = members.by_handle(session, "mara"), members.by_handle(session, "ann")
@@ -497,7 +515,11 @@ async def test_what_a_kind_shows_it_reads_back(desk: Desk) -> None:
         )
         slot = office_hours.open_slots(session, network="uj", now=NOW)[0]
         booked = office_hours.book(session, slot=slot, member=ann.id, now=NOW, rng=Random(2))
+        case, invited, checkin, lesson = _a_case(session, mara, ann)
         codes = {
+            "C-7K3FQQ": case,
+            "CI-7K3FQ20": checkin,
+            "L-7K3FQ": lesson,
             "S-07K3FQ9": slot.code,
             "B-7K3FQ": booked.booking.code,
             "O-7K3F": made.code,
@@ -508,6 +530,8 @@ async def test_what_a_kind_shows_it_reads_back(desk: Desk) -> None:
         for command in COMMANDS:
             for param in command.params.values():
                 typed = [codes.get(param.kind.example, param.kind.example)]
+                if param.kind.name.msgid == "an invitation to a case":
+                    typed = [invited]
                 typed += [each.value for each in (param.kind.suggest(ctx, "") if param.kind.suggest else ())]
                 for each in typed:
                     value = param.kind.read(ctx, each)

@@ -431,8 +431,8 @@ def test_what_answers_more_of_a_question_comes_first() -> None:
         for token in LIBRARY.tokens(text):
             holders.setdefault(token, []).append(name)
     ranked = question.rank(holders, among=3)
-    assert set(ranked) == {"one", "both"} or ranked == ["one"]
     assert ranked[0] == "one"
+    assert "none" not in ranked
 
 
 def test_a_place_is_found_in_a_text_of_any_length_and_language() -> None:
@@ -650,7 +650,8 @@ class Desk:
     async def say(
         self, who: str, said: str, *, private: bool = True, direct: bool = False, platform: str = "console"
     ) -> str:
-        """Say something to a bot that has just started."""
+        """Say something to a bot that has just started, a second after what was said before."""
+        self.now += timedelta(seconds=1)
         dispatcher = Dispatcher(
             store=self.world.store,
             commands=Commands(FEATURES),
@@ -827,7 +828,7 @@ async def test_what_is_unknown_and_what_is_closed_get_the_same_answer(desk: Desk
         first, second = [await desk.say("bob", f"feedback {line.format(code)}") for code in (lesson.code, unknown)]
         assert first == second
         assert "There is no lesson with that code that you may see." in first
-        assert await desk.missed(desk.world.bob) == 2
+        assert await desk.missed(desk.world.bob) == 2, (line, first)
         await desk.world.store.run(lambda s: execute(s, core(guesses.Guess).delete()))
     for _time in range(guesses.FREE + 2):
         said = await desk.say("bob", f"feedback show {lesson.code}")

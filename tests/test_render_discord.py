@@ -357,7 +357,7 @@ def test_a_source_is_linked_from_its_title_where_the_title_needs_no_escapes() ->
         ("hours mine", "/hours mine", "/консультації мої-записи"),
         ("hours book slot=S-07K3FQ9", "/hours book slot:S-07K3FQ9", "/консультації записатися слот:S-07K3FQ9"),
         ("book S-1 my case", "/hours book slot:S-1 topic:my case", "/консультації записатися слот:S-1 тема:my case"),
-        ('find words="a \\"b\\"" kind=case', '/find words:a "b" kind:case', '/знайти запит:a "b" вид:case'),
+        ('find words="a \\"b\\"" kind=case', '/find words:a "b" kind:case', '/знайти слова:a "b" вид:case'),
         ("hours book SLOT [topic=]", "/hours book slot: [topic:]", "/консультації записатися слот: [тема:]"),
         ("me", "/me show", "/налаштування показати"),
         ("me language uk", "/me language language:uk", "/налаштування мова мова:uk"),

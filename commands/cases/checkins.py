@@ -99,14 +99,14 @@ def cadence(
 
 
 @case.command("case checkin", alias="checkin", allow=Role.MEMBER, audited=True)
-def checkin(ctx: Context, case: OwnCase, moved: YesOrNo, stage: PresentStage, blocked: Line, need: NeedName) -> Reply:
+def checkin(ctx: Context, case: OwnCase, moved: YesOrNo, stage: PresentStage, need: NeedName, blocked: Line) -> Reply:
     """Tell how a case goes: four short answers, now or before I ask.
 
     case: Which case?
     moved: Has it moved since last time?
     stage: At which stage does it stand?
-    blocked: What holds it up? One line, no facts of victims.
     need: What would help?
+    blocked: What holds it up? One line, no facts of victims.
     """
     ctx.subject = case.case.code
     was_asked = book.open_one(ctx.session, case.case) is not None
@@ -135,16 +135,16 @@ def amend(
     checkin: OwnCheckin,
     moved: YesOrNo | None = None,
     stage: PresentStage | None = None,
-    blocked: Line | None = None,
     need: NeedName | None = None,
+    blocked: Line | None = None,
 ) -> Reply:
     """Put an answer about a case right; what you said before stays in its history.
 
     checkin: Which check-in?
     moved: Has it moved since last time?
     stage: At which stage does it stand?
-    blocked: What holds it up? One line, no facts of victims.
     need: What would help?
+    blocked: What holds it up? One line, no facts of victims.
     """
     mine = _of(ctx, checkin)
     ctx.subject = mine.case.code

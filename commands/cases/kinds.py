@@ -55,7 +55,7 @@ def _readable(ctx: Context, typed: str) -> Mine:
     if found is None and ctx.may(Role.COUNSEL):
         found = book.for_counsel(ctx.session, clean(typed), network=ctx.network)
     if found is None:
-        raise not_yours(ctx, Unreadable("There is no case with that code among yours."))
+        raise not_yours(ctx, clean(typed), Unreadable("There is no case with that code among yours."))
     return found
 
 
@@ -63,7 +63,7 @@ def _invitation(ctx: Context, typed: str) -> Mine:
     code = clean(typed).upper()
     found = next((each for each in _invitations(ctx) if each.case.code == code), None)
     if found is None:
-        raise not_yours(ctx, Unreadable("There is no case with that code among yours."))
+        raise not_yours(ctx, clean(typed), Unreadable("There is no case with that code among yours."))
     return found
 
 
@@ -172,7 +172,7 @@ def _country(_ctx: Context, typed: str) -> str | None:
 def _checkin(ctx: Context, typed: str) -> Checkin:
     found = checkins.by_code(ctx.session, clean(typed), [each.case.id for each in _mine(ctx)])
     if found is None:
-        raise not_yours(ctx, Unreadable("There is no check-in with that code among yours."))
+        raise not_yours(ctx, clean(typed), Unreadable("There is no check-in with that code among yours."))
     return found
 
 

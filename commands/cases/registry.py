@@ -46,17 +46,17 @@ FEW = 3
 def open_(
     ctx: Context,
     tool: ToolId,
-    title: Words,
     forum: ForumId,
     jurisdiction: JurisdictionCode,
+    title: Words,
     note: Words | None = None,
 ) -> Reply:
     """Open a case: only its team will see it.
 
     tool: Which legal tool?
-    title: What shall the team call it? A code name that tells nothing.
     forum: Before whom is it, or will it be?
     jurisdiction: In which jurisdiction? A country, or a code such as DE or ECHR.
+    title: What shall the team call it? A code name that tells nothing.
     note: Is there anything that the team should remember? No facts of victims.
     """
     procedure = ctx.library.procedures.tool(tool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from commands.core.context import Context
@@ -12,9 +13,16 @@ from storage import cases, guesses
 from storage.cases import Mine
 from storage.places import Purpose
 
+_CODE = re.compile(r"\w{1,2}[-–]\w+|\w*\d\w*")
 
-def not_yours(ctx: Context, said: Unreadable) -> Unreadable:
-    """Note that somebody named what is none of theirs, and return what they are told: after many misses, to wait."""
+
+def not_yours(ctx: Context, typed: str, said: Unreadable) -> Unreadable:
+    """Note that somebody named what is none of theirs, and return what they are told: after many misses, to wait.
+
+    What does not look like a code is a word that was not understood, and no guess.
+    """
+    if not _CODE.fullmatch(typed):
+        return said
     wait = guesses.wait(ctx.session, member=ctx.actor_id, network=ctx.network, now=ctx.now)
     misses = guesses.miss(ctx.session, member=ctx.actor_id, network=ctx.network, now=ctx.now)
     if misses == guesses.MANY:
@@ -43,7 +51,7 @@ def case_label(mine: Mine) -> Text:
 def _read(ctx: Context, typed: str) -> Mine:
     found = cases.one_of_mine(ctx.session, clean(typed), member=ctx.actor_id, network=ctx.network)
     if found is None:
-        raise not_yours(ctx, Unreadable("There is no case with that code among yours."))
+        raise not_yours(ctx, clean(typed), Unreadable("There is no case with that code among yours."))
     return found
 
 

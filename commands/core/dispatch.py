@@ -18,7 +18,7 @@ from rapidfuzz import fuzz, process
 from commands.core.context import ROLE_NAMES, Context, JobContext
 from commands.core.feature import Command, Commands, Job, Param, Shown
 from commands.core.guard import Endangering, look, stopped
-from commands.core.kinds import INVISIBLE, WORDS, Choice, Unreadable, clean
+from commands.core.kinds import INVISIBLE, Choice, Unreadable, clean
 from commands.core.line import Call, Unparsed, read_values
 from commands.core.pace import Pace
 from commands.core.post import PATIENCE, PRIVATE, Envelope, Hub, subject_of
@@ -604,7 +604,7 @@ class Dispatcher:
         if found is not None:
             # What takes any words takes a command only where nothing else can be meant: "hours mine", but not "me too".
             certain = not found[1] or len(answer.split()) - len(found[1].split()) == 2
-            if kind.read is WORDS.read and certain:
+            if kind.free and certain:
                 return self._follow(context, answer)
             try:
                 kind.read(context, answer)

@@ -96,7 +96,9 @@ class Command(Generic[P]):
     def example(self) -> Call:
         """Return a call as a person might type it: what it needs, in order; what is confirmed is asked for."""
         needed = [param.kind for param in self.params.values() if param.required and param.about is not self.confirm]
-        return Call(" ".join([self.path, *(kind.example if kind.prose else quoted(kind.example) for kind in needed)]))
+        # Only the last one can take the rest of the line.
+        last = [kind.example if kind.prose else quoted(kind.example) for kind in needed[-1:]]
+        return Call(" ".join([self.path, *(quoted(kind.example) for kind in needed[:-1]), *last]))
 
 
 @dataclass(frozen=True)
