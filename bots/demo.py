@@ -127,7 +127,7 @@ class Demo:
             space = await coordinator.room("hub", "Human Rights Impact Hub", invite=everybody, space=True)
             for network, name in NETWORKS.items():
                 bot = self.bots[network]
-                self.rooms[network] = await coordinator.room(network, name, invite=[*everybody, bot])
+                self.rooms[network] = await coordinator.room(network, name, invite=[*everybody, bot], moderators=[bot])
             self.rooms["coordinators"] = await coordinator.room(
                 "coordinators", "Coordinators", invite=list(self.bots.values())
             )

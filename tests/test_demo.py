@@ -530,6 +530,94 @@ async def test_reminders_come_a_day_and_an_hour_before_each_once() -> None:
                 assert demo.rows(due) == [("sent", 1)] * 2 * number
 
 
+# -- cases --------------------------------------------------------------------------------------------------------
+
+
+CASE = re.compile(r"C-[0-9A-Z]{6}")
+
+
+async def test_a_case_lives_in_the_encrypted_private_room_and_nowhere_else(scene: Scene) -> None:
+    member = scene.member
+    text, _ = await scene.ask(member, "case open")
+    assert "legal tool" in text.body
+    for answer in ("1", "1", "Germany"):
+        text, _ = await scene.ask(member, answer)
+    assert "code name" in text.body
+    opened, _ = await scene.ask(member, "Heliotrope file")
+    (code,) = set(CASE.findall(opened.body))
+    await scene.ask(member, f"case stage {code} filed")
+    history, (picture,) = await scene.ask(member, f"case history {code}", files=1)
+    assert "history" in history.body
+    assert (await member.contents_of(picture)).startswith(b"\x89PNG\r\n\x1a\n")
+    assert picture.content["filename"] == "history.png"
+    assert "Filed" in picture.body, "in words for those who cannot see it"
+
+    # Another member gets the answer that everybody gets who names what there is not.
+    theirs, _ = await scene.ask(scene.member2, f"case show {code}")
+    none, _ = await scene.ask(scene.member2, "case show C-000000")
+    assert theirs.body == none.body
+    await scene.ask(scene.member2, "stop")
+
+    # In the network's room nothing of it is said, and what was said there is taken away.
+    room, seen = await scene.dm(member), len(member.heard(scene.bot, scene.room))
+    told = len(member.heard(scene.bot, room))
+    event = await member.say(scene.room, f"!case note {code} a quinquereme")
+    await member.until(lambda: member.heard(scene.bot, room)[told:], "the refusal in private")
+    assert "in private" in member.heard(scene.bot, room)[told].body
+    assert len(member.heard(scene.bot, scene.room)) == seen
+
+    async def is_gone() -> bool:
+        (found,) = [each for each in await member.on_the_wire(scene.room) if each["event_id"] == event]
+        return not found["content"]
+
+    async with asyncio.timeout(20):
+        while not await is_gone():  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+    names_nobody(scene.demo.log, scene, code, "eliotrope", "quinquereme")
+    for file in scene.demo.state.glob("*.db*"):
+        assert b"eliotrope" not in file.read_bytes()
+
+
+async def test_a_check_in_is_asked_once_in_private_and_answered_with_keys_and_one_line() -> None:
+    with demo_in_a_new_folder() as demo:
+        async with scene_of(demo, "member", "coordinator") as scene:
+            member = scene.member
+            opened, _ = await scene.ask(member, 'case open uj-complaint prosecutor DE "Heliotrope file"')
+            (code,) = set(CASE.findall(opened.body))
+            await scene.ask(member, f'case cadence {code} week at="Tue 10:00"')
+            today = datetime.now(UTC)
+            tuesday = today.date() + timedelta(days=(1 - today.weekday()) % 7 or 7)
+            at = datetime(tuesday.year, tuesday.month, tuesday.day, 10, 1, tzinfo=ZoneInfo("Europe/Kyiv"))
+            shift = at - today
+            room, seen = await scene.dm(member), len(member.heard(scene.bot))
+            demo.stop()
+            demo.start(IMPACTHUB_HUB__CLOCK_SHIFT=f"PT{int(shift.total_seconds())}S")
+            (prompt,) = await member.until(lambda: member.heard(scene.bot)[seen:], "the question") or []
+            assert (prompt.room, code in prompt.body) == (room, True)
+            assert "Heliotrope" not in prompt.body
+            assert prompt.content["m.mentions"] == {"user_ids": [member.id]}
+
+            seen = len(member.heard(scene.bot))
+            await member.press(prompt, "1\ufe0f\u20e3")
+            (question,) = await member.until(lambda: member.heard(scene.bot)[seen:], "the first question") or []
+            assert "moved" in question.body
+            for key in ("1\ufe0f\u20e3", "1\ufe0f\u20e3", "5\ufe0f\u20e3"):
+                heard = len(member.heard(scene.bot))
+                await member.press(question, key)
+                question = await member.until(
+                    lambda after=heard: next(iter(member.heard(scene.bot)[after:]), None), "the next question"
+                )
+            thanks, _ = await scene.ask(member, "the file waits for money")
+            assert "Thank you" in thanks.body
+            await asyncio.sleep(2)
+            assert sum("How does" in each.body for each in member.heard(scene.bot)) == 1
+            history, _files = await scene.ask(member, f"case history {code}", files=1)
+            assert "the file waits for money" in history.body
+            coordinators = demo.told["rooms"]["coordinators"]
+            assert not any("eliotrope" in each.body for each in scene.coordinator.heard(scene.bot, coordinators))
+
+
 # -- the library --------------------------------------------------------------------------------------------------
 
 

@@ -77,8 +77,13 @@ class Person:
             await self.client.logout()
         await self.client.close()
 
-    async def room(self, alias: str, name: str, *, invite: Sequence[str], space: bool = False) -> str:
-        """Find the room of a local alias, or make it: private, and encrypted unless it is a space."""
+    async def room(
+        self, alias: str, name: str, *, invite: Sequence[str], moderators: Sequence[str] = (), space: bool = False
+    ) -> str:
+        """Find the room of a local alias, or make it: private, and encrypted unless it is a space.
+
+        Moderators can take away what others say there.
+        """
         server = self.client.user_id.partition(":")[2]
         found = await self.client.room_resolve_alias(f"#{alias}:{server}")
         if isinstance(found, RoomResolveAliasResponse):
@@ -90,6 +95,7 @@ class Person:
             name=name,
             invite=list(invite),
             initial_state=() if space else (encryption,),
+            power_level_override={"users": dict.fromkeys(moderators, 50)} if moderators else None,
             space=space,
         )
         return str(_must(made, RoomCreateResponse).room_id)
