@@ -526,6 +526,19 @@ async def test_what_is_confidential_is_refused_with_the_place_where_it_can_be_sa
                 assert message.ephemeral is (channel is general)
 
 
+async def test_cases_and_what_was_learned_from_them_are_refused_with_the_place_where_they_can_be_said(
+    hubs: Hubs, person: People, general: Channel
+) -> None:
+    hub = await hubs(on_paper=True).start()
+    ann = person("ann", "en-US")
+    await hub.enter(ann, Role.MEMBER)
+    for path in ("case list", "case counts", "feedback mine", "feedback give"):
+        message = await (await ann.types(general, path)).message()
+        expected = "coordinator" if path == "case counts" else CONTACT
+        assert expected in message.text.replace("\\", ""), path
+        assert message.ephemeral
+
+
 async def test_what_is_confidential_is_heard_where_the_operator_says_so(
     hubs: Hubs, person: People, general: Channel
 ) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 
@@ -72,3 +73,27 @@ async def test_a_form_lives_thirty_days_after_its_last_change(store: Store, ann:
     assert await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE))
     assert await store.run(lambda s: privacy.sweep(s, now + timedelta(days=30, seconds=1))) == {"form": 1}
     assert await store.run(lambda s: forms.current(s, member_id=ann.id, **HERE)) is None
+
+
+async def test_a_list_that_is_offered_takes_nobody_out_of_a_question_or_a_list_they_are_looking_at(
+    store: Store, ann: Member, now: datetime
+) -> None:
+    hour = timedelta(hours=1)
+
+    def offered(session: Session, at: datetime) -> tuple[str, ...]:
+        forms.offer(session, {ann.id: ["case checkin case=C-1"]}, bot="b", room="private", now=at, patience=hour)
+        found = forms.current(session, member_id=ann.id, bot="b", room="private")
+        assert found is not None
+        return found.choices
+
+    def keep(asked: str) -> Callable[[Session], None]:
+        return lambda s: forms.keep(
+            s, member_id=ann.id, bot="b", room="private", call="x", asked=asked, choices=["y"], now=now
+        )
+
+    assert await store.run(lambda s: offered(s, now)) == ("case checkin case=C-1",)
+    await store.run(keep(""))
+    assert await store.run(lambda s: offered(s, now + hour / 2)) == ("y",), "a list that was just shown"
+    assert await store.run(lambda s: offered(s, now + 2 * hour)) == ("case checkin case=C-1",)
+    await store.run(keep("words"))
+    assert await store.run(lambda s: offered(s, now + 99 * hour)) == ("y",), "a question that is open"
