@@ -110,19 +110,16 @@ class Checkin(Table, table=True):
     """One day on which a case was asked after, or told of before it was asked.
 
     Attributes:
-        code: such as "CI-7K3FQ20".
+        code: such as "CI-7K3FQ20"; looked up among the check-ins of one's own cases, where no two are the same.
         day: the day of the rhythm: with the case it names the check-in.
-        member_id: who was asked, while they are here.
         step, due_at: what is done next, and when; None: nothing more.
     """
 
     privacy: ClassVar[Privacy] = Privacy(
-        what="When you were asked how a case goes. It stays with the case without your name.",
-        whose=("member_id",),
+        what="When cases were asked after, without telling whom.",
         kept=_THREE_YEARS,
         since="asked_at",
-        erase=Erasure.BLANK,
-        blank=("member_id",),
+        erase=Erasure.KEEP,
     )
     __table_args__ = (
         UniqueConstraint("case_id", "day"),
@@ -130,10 +127,9 @@ class Checkin(Table, table=True):
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    code: str = Field(unique=True, max_length=16)
+    code: str = Field(max_length=16)
     case_id: UUID = Field(foreign_key="case.id", ondelete="CASCADE")
     day: date
-    member_id: UUID | None = Field(default=None, index=True)
     state: CheckinState = one_of(CheckinState)
     asked_at: datetime = Field(sa_type=UTC)
     step: Step | None = one_of(Step, nullable=True)
@@ -370,8 +366,6 @@ def hand_to(session: Session, case: Case, member: Member) -> None:
         row.next_at = _calm(member, row.holidays).asks_at(row.next_day, row.minute)
         row.zone = member.zone
         session.add(row)
-    waiting = update(_checkin).where(_checkin.c.case_id == case.id, _checkin.c.state == CheckinState.OPEN)
-    execute(session, waiting.values(member_id=member.id))
 
 
 def answer(
@@ -402,7 +396,7 @@ def answer(
                 moment=latest[1],
                 amend=Line(f"case amend {latest[0].code}"),
             )
-        checkin = _early(session, case, by=by, today=today, now=now, rng=rng)
+        checkin = _early(session, case, today=today, now=now, rng=rng)
     checkin.state, checkin.step, checkin.due_at = CheckinState.ANSWERED, None, None
     session.add(checkin)
     _keep(session, checkin, answers, version=1, by=by, now=now)
@@ -517,9 +511,7 @@ def ask(session: Session, now: datetime, rng: random.Random, limit: int = 500) -
     plans: list[dict[str, Any]] = []
     asked: list[dict[str, Any]] = []
     found: dict[UUID, Asked] = {}
-    due = execute(session, _DUE_RHYTHMS, {"now": now, "at_most": limit}).all()
-    fresh = _fresh_codes(session, rng, len(due))
-    for row in due:
+    for row in execute(session, _DUE_RHYTHMS, {"now": now, "at_most": limit}).all():
         rhythm = Rhythm(row.every, row.weekday, row.minute, row.since)
         calm = _calm_of(row)
         day, at = _present(rhythm, calm, row.next_day, now)
@@ -528,10 +520,9 @@ def ask(session: Session, now: datetime, rng: random.Random, limit: int = 500) -
         if at <= now:
             checkin = {
                 "id": new_id(),
-                "code": fresh.pop(),
+                "code": codes.draw(rng, "CI", _CODE_LENGTH),
                 "case_id": row.case_id,
                 "day": day,
-                "member_id": row.member_id,
                 "state": CheckinState.OPEN,
                 "asked_at": now,
                 "step": Step.FOLLOW,
@@ -561,6 +552,7 @@ def go_on(session: Session, now: datetime, limit: int = 500) -> list[Asked]:
             *_checkin.c,
             _case.c.code.label("case_code"),
             _case.c.network,
+            _rhythm.c.member_id,
             _rhythm.c.holidays,
             _rhythm.c.minute,
             _member.c.zone.label("present_zone"),
@@ -570,7 +562,7 @@ def go_on(session: Session, now: datetime, limit: int = 500) -> list[Asked]:
         )
         .join(_case, _case.c.id == _checkin.c.case_id)
         .outerjoin(_rhythm, _rhythm.c.case_id == _checkin.c.case_id)
-        .outerjoin(_member, _member.c.id == _checkin.c.member_id)
+        .outerjoin(_member, _member.c.id == _rhythm.c.member_id)
         .where(_checkin.c.due_at <= now, _case.c.closed_at.is_(None))
         .order_by(_checkin.c.due_at)
         .limit(limit)
@@ -641,7 +633,7 @@ def _told_early(session: Session, asked: list[dict[str, Any]]) -> set[UUID]:
     return {row.case_id for row in execute(session, told) if days[row.case_id] == row.day} if days else set()
 
 
-def _early(session: Session, case: Case, *, by: UUID, today: date, now: datetime, rng: random.Random) -> Checkin:
+def _early(session: Session, case: Case, *, today: date, now: datetime, rng: random.Random) -> Checkin:
     """The check-in for which an answer without a question stands: the next day of the rhythm, or today."""
     row = rhythm_of(session, case)
     day = today
@@ -652,10 +644,9 @@ def _early(session: Session, case: Case, *, by: UUID, today: date, now: datetime
         row.next_at = _calm(member, row.holidays).asks_at(row.next_day, row.minute)
         session.add(row)
     checkin = Checkin(
-        code=_fresh_codes(session, rng, 1).pop(),
+        code=codes.draw(rng, "CI", _CODE_LENGTH),
         case_id=case.id,
         day=day,
-        member_id=by,
         state=CheckinState.OPEN,
         asked_at=now,
     )
@@ -663,15 +654,6 @@ def _early(session: Session, case: Case, *, by: UUID, today: date, now: datetime
         raise Refused("That day was told of already.")
     write(session, checkin)
     return checkin
-
-
-def _fresh_codes(session: Session, rng: random.Random, many: int) -> set[str]:
-    """Draw codes that no check-in has."""
-    fresh: set[str] = set()
-    while len(fresh) < many:
-        drawn = {codes.draw(rng, "CI", _CODE_LENGTH) for _ in range(many - len(fresh))} - fresh
-        fresh |= drawn - set(execute(session, select(_checkin.c.code).where(_checkin.c.code.in_(drawn))).scalars())
-    return fresh
 
 
 def _keep(

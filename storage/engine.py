@@ -23,6 +23,9 @@ SQLITE: Final[str] = sqlite.sqlite_version
 
 BUSY_SECONDS: Final = 5.0
 
+CACHE_KIB: Final = 32 * 1024
+"""How much of a SQLite file a connection may keep in memory; what a small file has is all it takes."""
+
 _MIGRATING: Final = 0x696D70616374  # any number, the same in every process
 
 # INSERT … ON CONFLICT: SQLAlchemy compiles PostgreSQL's for SQLite just as well, so one statement serves both.
@@ -93,6 +96,7 @@ def _sqlite(url: URL, journal: str, synchronous: str, foreign_keys: bool) -> Eng
             "secure_delete=ON",
             f"foreign_keys={foreign_keys}",
             "temp_store=MEMORY",
+            f"cache_size={-CACHE_KIB}",
             "trusted_schema=OFF",
             f"journal_mode={journal}",
             f"synchronous={synchronous}",

@@ -175,7 +175,7 @@ def _a_case(rng: random.Random, numbers: Iterator[int], member: UUID) -> dict[st
     case_id = uuid4()
     opened = NOW - timedelta(days=400)
     every = rng.choices([every for every, _ in SHARES], [share for _, share in SHARES])[0]
-    rhythm = Rhythm(every, rng.randrange(5), 600, opened.date())
+    rhythm = Rhythm(every, rng.randrange(5), 600, opened.date() + timedelta(days=rng.randrange(92)))
     calm = Calm(KYIV)
     today = NOW.astimezone(KYIV).date()
     days = [day for day in _until(rhythm, today) if day > today - timedelta(days=365)]
@@ -190,7 +190,6 @@ def _a_case(rng: random.Random, numbers: Iterator[int], member: UUID) -> dict[st
                 "code": f"CI-{next(numbers)}",
                 "case_id": case_id,
                 "day": day,
-                "member_id": member,
                 "state": CheckinState.ANSWERED,
                 "asked_at": asked_at,
                 "step": None,

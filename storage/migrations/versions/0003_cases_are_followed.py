@@ -92,19 +92,16 @@ def upgrade() -> None:
     sa.Column('code', sa.String(length=16), nullable=False),
     sa.Column('case_id', sa.Uuid(), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
-    sa.Column('member_id', sa.Uuid(), nullable=True),
     sa.Column('state', sa.String(length=32), nullable=False),
     sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('step', sa.String(length=32), nullable=True),
     sa.Column('due_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['case_id'], ['case.id'], name=op.f('fk_checkin_case_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_checkin')),
-    sa.UniqueConstraint('case_id', 'day', name=op.f('uq_checkin_case_id_day')),
-    sa.UniqueConstraint('code', name=op.f('uq_checkin_code'))
+    sa.UniqueConstraint('case_id', 'day', name=op.f('uq_checkin_case_id_day'))
     )
     with op.batch_alter_table('checkin', schema=None) as batch_op:
         batch_op.create_index('ix_checkin_due_at', ['due_at'], unique=False, sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
-        batch_op.create_index(batch_op.f('ix_checkin_member_id'), ['member_id'], unique=False)
 
     op.create_table('guess',
     sa.Column('member_id', sa.Uuid(), nullable=False),
