@@ -331,6 +331,19 @@ def alike(
 # Rules
 
 
+def to_change(mine: Mine) -> Case:
+    """The case, for somebody who may change it.
+
+    Raises:
+        Refused: they read along only, or it is closed.
+    """
+    if mine.case.closed_at is not None:
+        raise Refused("The case {code} is closed.", code=mine.case.code)
+    if mine.part not in DECIDES:
+        raise Refused("Only the lead and the co-counsel of {code} may do that.", code=mine.case.code)
+    return mine.case
+
+
 def open_case(
     session: Session,
     *,
@@ -372,7 +385,7 @@ def write_note(session: Session, mine: Mine, note: str) -> None:
     Raises:
         Refused: this person reads along only, or the case is closed.
     """
-    case = _to_change(mine)
+    case = to_change(mine)
     case.note = Sealed(case.id, note)
     session.add(case)
 
@@ -383,7 +396,7 @@ def add_record(session: Session, mine: Mine, *, place: str, sha256: str | None, 
     Raises:
         Refused: it is no SHA-256; or this person reads along only, or the case is closed.
     """
-    case = _to_change(mine)
+    case = to_change(mine)
     sha256 = (sha256 or "").strip().lower()
     if sha256 and not _SHA256.fullmatch(sha256):
         raise Refused("A SHA-256 has 64 hexadecimal characters.")
@@ -399,7 +412,7 @@ def invite(session: Session, mine: Mine, *, member: Member, part: Part, now: dat
         Refused: they are in it already; there can be one lead; they are no member (or no mentor) of the network; or
             this person reads along only, or the case is closed.
     """
-    case = _to_change(mine)
+    case = to_change(mine)
     roles = members.roles(session, member.id, case.network)
     if roles == {Role.GUEST}:
         raise Refused("I know no member by that handle in this network.")
@@ -447,7 +460,7 @@ def advance(
         Refused: it stands there already, or the stage does not follow; or this person reads along only, or the case is
             closed.
     """
-    case = _to_change(mine)
+    case = to_change(mine)
     if stage == case.stage:
         raise Refused("The case {code} stands at that stage already.", code=case.code)
     if stage not in following and stage != stage_before(session, case):
@@ -491,7 +504,7 @@ def note_outcome(
     Raises:
         Refused: the day lies ahead; or this person reads along only, or the case is closed.
     """
-    case = _to_change(mine)
+    case = to_change(mine)
     if day > today:
         raise Refused("That day lies ahead: {day}.", day=day)
     former, case.outcome = case.outcome, outcome
@@ -524,13 +537,12 @@ def close(session: Session, mine: Mine, *, by: UUID | None, now: datetime) -> No
     Raises:
         Refused: this person reads along only, or it is closed already.
     """
-    _close(session, _to_change(mine), by=by, now=now)
+    _close(session, to_change(mine), by=by, now=now)
 
 
 def leave_team(session: Session, mine: Mine, *, member: UUID, now: datetime) -> Left:
     """Leave a case's team; a lead hands the case to the team, or it is closed."""
-    session.delete(session.get_one(Teammate, (mine.case.id, member)))
-    session.flush()
+    _take_out(session, mine.case, session.get_one(Teammate, (mine.case.id, member)))
     return _without(session, mine.case, now)
 
 
@@ -547,9 +559,8 @@ def leave(
         wanted = wanted.where(col(Teammate.part) == part)
     left = []
     for case, mate in session.execute(wanted).all():
-        session.delete(mate)
+        _take_out(session, case, mate)
         left.append(case)
-    session.flush()
     return [_without(session, case, now) for case in left]
 
 
@@ -560,6 +571,15 @@ def tidy(session: Session, now: datetime) -> list[Left]:
         _without(session, case, now)
         for case in session.scalars(select(Case).where(col(Case.closed_at).is_(None), ~led))
     ]
+
+
+def _take_out(session: Session, case: Case, mate: Teammate) -> None:
+    """Take somebody out of a team; what the case is called from now on is not theirs any more, in no export either."""
+    if case.opened_by == mate.member_id:
+        case.opened_by = None
+        session.add(case)
+    session.delete(mate)
+    session.flush()
 
 
 def _without(session: Session, case: Case, now: datetime) -> Left:
@@ -587,14 +607,6 @@ def _close(session: Session, case: Case, *, by: UUID | None, now: datetime) -> N
     case.closed_at = now
     session.add(case)
     _happened(session, case, What.CLOSED, value=case.stage, by=by, now=now)
-
-
-def _to_change(mine: Mine) -> Case:
-    if mine.case.closed_at is not None:
-        raise Refused("The case {code} is closed.", code=mine.case.code)
-    if mine.part not in DECIDES:
-        raise Refused("Only the lead and the co-counsel of {code} may do that.", code=mine.case.code)
-    return mine.case
 
 
 def _happened(

@@ -20,7 +20,7 @@ from sqlalchemy import Index, Row, UniqueConstraint, bindparam, delete, func, in
 from sqlmodel import Field, col
 
 from storage import codes, privacy
-from storage.cases import Case
+from storage.cases import Case, Part, Seat
 from storage.engine import upsert
 from storage.members import Member
 from storage.recurrence import zone_of
@@ -356,6 +356,18 @@ def pause(session: Session, case: Case, *, until: date, now: datetime) -> CaseRh
     row.next_at = _calm(member, row.holidays).asks_at(row.next_day, row.minute)
     session.add(row)
     return row
+
+
+def stay_in_team(session: Session, case: Case, seats: Iterable[Seat]) -> None:
+    """Ask whoever leads a case from now on, if the one who was asked is not in its team any more."""
+    row = rhythm_of(session, case)
+    if row is None or any(seat.joined and seat.member.id == row.member_id for seat in seats):
+        return
+    lead = next((seat.member for seat in seats if seat.part is Part.LEAD), None)
+    if lead is None:
+        stop(session, case)
+    else:
+        hand_to(session, case, lead)
 
 
 def hand_to(session: Session, case: Case, member: Member) -> None:

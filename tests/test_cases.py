@@ -17,6 +17,7 @@ from storage import audit, cases, checkins, guesses, members, privacy
 from storage.cases import Case, Left, Mine, Part, What
 from storage.members import Member, Role
 from storage.refused import Refused
+from storage.rhythm import Every
 from storage.sealed import Vault, ring
 from storage.store import Session, Store
 from tests.transcript import Stage
@@ -289,6 +290,23 @@ async def test_a_case_that_has_no_team_at_all_is_forgotten(case: Store) -> None:
     assert await case.run(lambda s: cases.for_counsel(s, left.case.code, network="uj")) is None
 
 
+async def test_whoever_has_left_gets_nothing_more_of_the_case_in_an_export_nor_in_questions(case: Store) -> None:
+    def leave_and_ask(session: Session) -> tuple[object, UUID, UUID]:
+        join(session, "ann", "bob")
+        ann, bob = who(session, "ann"), who(session, "bob")
+        of = mine(session, "ann")
+        checkins.set_rhythm(session, of.case, member=ann, every=Every.WEEK, weekday=1, minute=600, now=NOW)
+        left = cases.leave_team(session, of, member=ann.id, now=NOW)
+        checkins.stay_in_team(session, left.case, cases.team(session, left.case))
+        rhythm = checkins.rhythm_of(session, left.case)
+        assert rhythm is not None
+        return privacy.export(session, ann.id).get("case"), rhythm.member_id, bob.id
+
+    exported, asked, bob = await case.run(leave_and_ask)
+    assert exported is None
+    assert asked == bob
+
+
 async def test_an_invitation_makes_nobody_an_heir(case: Store) -> None:
     await case.run(lambda s: cases.invite(s, mine(s, "ann"), member=who(s, "bob"), part=Part.COCOUNSEL, now=NOW))
     (left,) = await leave(case, "ann")
@@ -298,11 +316,11 @@ async def test_an_invitation_makes_nobody_an_heir(case: Store) -> None:
 
 async def test_erasing_a_person_leaves_the_case_to_the_team_without_their_name(case: Store) -> None:
     await case.run(lambda s: join(s, "ann", "bob"))
+    assert (await case.run(lambda s: privacy.export(s, who(s, "ann").id)))["case"]
     await leave(case, "ann")
 
     def erase(session: Session) -> UUID:
         ann = who(session, "ann")
-        assert privacy.export(session, ann.id)["case"]
         assert privacy.erase(session, ann.id, NOW).failed == []
         return ann.id
 

@@ -792,8 +792,10 @@ async def test_everything_that_the_bots_say_is_encrypted_on_the_wire_and_a_notic
                 if event["sender"] not in bots or "state_key" in event:
                     continue
                 seen[event["type"]] += 1
-                assert event["type"] in {"m.room.encrypted", "m.reaction"}
-                if event["type"] == "m.reaction":  # reactions cannot be encrypted: they say nothing by themselves
+                assert event["type"] in {"m.room.encrypted", "m.reaction", "m.room.redaction"}
+                if event["type"] == "m.room.redaction":  # it takes words away, and has none
+                    assert set(event["content"]) <= {"redacts"}
+                elif event["type"] == "m.reaction":  # reactions cannot be encrypted: they say nothing by themselves
                     assert event["content"]["m.relates_to"]["key"] in SIGNS
                 else:
                     assert set(event["content"]) <= {

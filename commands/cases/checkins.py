@@ -71,6 +71,7 @@ def cadence(
     holidays: Whose public holidays do you keep? A country's code, or “off”.
     """
     ctx.subject = case.case.code
+    registry.to_change(case)
     if every is None:
         book.stop(ctx.session, case.case)
         return Reply(_("I ask nothing about {code} any more.", code=case.case.code))
@@ -183,7 +184,10 @@ def erase(ctx: Context, checkin: OwnCheckin, which: WhichAnswer) -> Reply:
     checkin: Which check-in?
     which: Which of its answers?
     """
-    ctx.subject = _of(ctx, checkin).case.code
+    mine = _of(ctx, checkin)
+    ctx.subject = mine.case.code
+    if not any(each.by == ctx.actor_id for each in book.versions(ctx.session, checkin)):
+        registry.to_change(mine)
     if not book.erase_part(ctx.session, checkin, which, ctx.now):
         return Reply(_("There is nothing to erase."))
     return Reply(_("Erased. No backup can bring it back."))
@@ -208,6 +212,7 @@ def pause(ctx: Context, case: OwnCase, until: ComingDay) -> Reply:
     until: Until which day?
     """
     ctx.subject = case.case.code
+    registry.to_change(case)
     rhythm = book.pause(ctx.session, case.case, until=until, now=ctx.now)
     return Reply(_("I ask nothing about {code} before {moment}.", code=case.case.code, moment=rhythm.next_at))
 

@@ -399,8 +399,8 @@ def leave(ctx: Context, who: UUID, lost: Role | None) -> None:
 def _follow(ctx: Post, left: Iterable[Left]) -> None:
     """Tell whoever leads a case now; ask nothing any more about what was closed."""
     for each in left:
+        checkins.stay_in_team(ctx.session, each.case, book.team(ctx.session, each.case))
         if each.heir is not None:
-            checkins.hand_to(ctx.session, each.case, each.heir)
             _tell(
                 ctx,
                 each.heir,
