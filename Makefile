@@ -56,5 +56,5 @@ migration: setup  ## write a migration for what changed in the tables: make migr
 	$(BIN)/python -m storage.migrations "$(m)"
 
 lock:  ## resolve the dependencies anew
-	uv pip compile --universal --generate-hashes --python-version 3.11 --extra demo --extra dev \
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra demo --extra dense --extra dev \
 		--no-header --quiet pyproject.toml -o requirements.lock
