@@ -695,7 +695,7 @@ async def test_help_speaks_the_members_language(scene: Scene) -> None:
     english, _ = await scene.ask(scene.member, "help")
     assert not re.search("[а-яіїєґ]", english.body.casefold())
     ukrainian, _ = await scene.ask(scene.member2, "help")
-    assert len(re.findall("[іїєґ]", ukrainian.body.casefold())) > 20
+    assert len(re.findall("[іїєґ]", ukrainian.body.casefold())) > 10
     russian, _ = await scene.ask(scene.member3, "help")
     assert len(re.findall("[ыэъё]", russian.body.casefold())) > 5
     for text in (english, ukrainian, russian):
