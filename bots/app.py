@@ -33,6 +33,7 @@ from commands.core.dispatch import Dispatcher
 from commands.core.feature import Commands
 from commands.core.pace import Pace
 from commands.core.post import Hub, Network
+from commands.core.shelf import follow
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
@@ -48,6 +49,10 @@ LONG_LIFE = 600.0
 """Seconds after which a bot that falls is restarted at once again."""
 LONGEST_PAUSE = 300.0
 """Seconds between the starts of a bot that keeps falling."""
+
+
+FOLLOWED = timedelta(seconds=15)
+"""How often each process looks whether the store's part of the library has changed."""
 
 
 class Stopped(Exception):  # noqa: N818 it says what happened
@@ -116,6 +121,7 @@ class App:
     hub: Hub
     catalogues: Catalogues
     dispatcher: Dispatcher
+    library: Library
     owner: str
     clock: Callable[[], datetime]
     couriers: dict[str, Courier]
@@ -143,11 +149,13 @@ class App:
             await store.migrate()
             # Whoever was erased since the backup that may just have been restored is erased again.
             await store.run(lambda session: privacy.replay(session, clock()))
+            library = Library.load(index=settings.hub.state / "index")
+            await follow(store, library)
             dispatcher = Dispatcher(
                 store=store,
                 commands=Commands(FEATURES),
                 hub=hub,
-                library=Library.load(),
+                library=library,
                 catalogues=catalogues,
                 clock=clock,
                 rng=random.SystemRandom(),
@@ -157,7 +165,7 @@ class App:
             )
             if settings.discord:
                 await fit(dispatcher.commands, catalogues)
-            yield cls(settings, store, hub, catalogues, dispatcher, owner, clock, couriers)
+            yield cls(settings, store, hub, catalogues, dispatcher, library, owner, clock, couriers)
         finally:
             await store.close()
 
@@ -187,6 +195,8 @@ class App:
         for feature in FEATURES:
             for job in feature.jobs:
                 clockwork.every(job.name, job.period, partial(self.dispatcher.run, job))
+        # Not a job under a lease: every process has look-up of its own.
+        clockwork.every("library.follow", FOLLOWED, partial(follow, self.store, self.library))
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(self._serve(name, makers[name], listening[name])) for name in names]
             ticking = group.create_task(clockwork.run())

@@ -2,6 +2,7 @@
 
 from commands.audit import audit
 from commands.cases import case
+from commands.checklists import checklists
 from commands.core.feature import Feature
 from commands.digest import digest
 from commands.feedback import feedback, lessons
@@ -11,5 +12,18 @@ from commands.members import me, roles
 from commands.office_hours import hours
 from commands.privacy import privacy
 
-FEATURES: tuple[Feature, ...] = (help_, me, hours, case, feedback, lessons, library, digest, roles, privacy, audit)
+FEATURES: tuple[Feature, ...] = (
+    help_,
+    me,
+    hours,
+    case,
+    feedback,
+    lessons,
+    library,
+    checklists,
+    digest,
+    roles,
+    privacy,
+    audit,
+)
 """Every feature, in the order in which help shows them."""

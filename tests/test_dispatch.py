@@ -371,6 +371,7 @@ def test_guests_may_look_things_up_and_see_to_themselves_and_nothing_more() -> N
         "find",
         "resource show",
         "term",
+        "checklist",
         "feedback mine",  # consent can be withdrawn by whoever gave it, whatever became of their role
         "feedback withdraw",
         "feedback browse",
