@@ -163,7 +163,7 @@ Address = Annotated[
 ]
 Title = Annotated[str, replace(WORDS, name=_("a title"), read=_sentence(200), example="Rome Statute of the ICC")]
 Sentence = Annotated[
-    str, replace(WORDS, name=_("a sentence or two"), read=_sentence(1000), example="It lists the crimes of the Court.")
+    str, replace(WORDS, name=_("a sentence or two"), read=_sentence(1000), example="It lists the crimes of the Court")
 ]
 Suggestion = Annotated[
     Shelved,

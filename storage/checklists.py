@@ -47,7 +47,7 @@ _mark: Final = core(ChecklistMark)
 def marks(session: Session, case_id: UUID, checklist: str) -> dict[str, Mark]:
     """What a case's team noted, by item; an item that is not there is open."""
     rows = select(_mark.c.item, _mark.c.mark).where(_mark.c.case_id == case_id, _mark.c.checklist == checklist)
-    return dict(execute(session, rows).tuples().all())
+    return {row.item: row.mark for row in execute(session, rows)}
 
 
 def mark(session: Session, mine: Mine, *, checklist: str, item: str, mark: Mark, by: UUID, now: datetime) -> None:

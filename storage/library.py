@@ -264,7 +264,8 @@ def found(session: Session, keys: Iterable[str], networks: Collection[str]) -> d
         _shelved.c.standing == Standing.PUBLISHED,
         _shelved.c.network.in_({*networks, EVERY_NETWORK}),
     )
-    facts = dict(execute(session, select(_shelved.c.id, _shelved.c.facts).where(visible)).tuples().all())
+    rows = execute(session, select(_shelved.c.id, _shelved.c.facts).where(visible))
+    facts = {row.id: row.facts for row in rows}
     wanted = [pair for pair in parted.values() if pair[1] and pair[0] in facts]
     stretches = (
         {
@@ -308,7 +309,7 @@ def changes(session: Session, since: int, most: int = 100) -> Changes:
 def published(session: Session) -> dict[str, str]:
     """The facts of every published resource, by id."""
     rows = select(_shelved.c.id, _shelved.c.facts).where(_shelved.c.standing == Standing.PUBLISHED)
-    return dict(execute(session, rows.order_by(_shelved.c.id)).tuples().all())
+    return {row.id: row.facts for row in execute(session, rows.order_by(_shelved.c.id))}
 
 
 def confirm(session: Session, resource_id: str, *, day: date, by: UUID | None) -> None:
@@ -323,7 +324,7 @@ def reviews(session: Session, ids: Collection[str] | None = None) -> dict[str, d
     rows = select(_review.c.resource_id, _review.c.day)
     if ids is not None:
         rows = rows.where(_review.c.resource_id.in_(ids))
-    return dict(execute(session, rows).tuples().all())
+    return {row.resource_id: row.day for row in execute(session, rows)}
 
 
 def save(session: Session, resource_id: str, *, member: UUID, now: datetime) -> bool:
