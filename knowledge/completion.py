@@ -124,15 +124,11 @@ async def _bound(response: httpx2.Response) -> None:
 def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
     # An address that sends us on could send a question to anybody.
     http = openai.DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"response": [_bound]})
-    headers: dict[str, Any] = {"Accept-Encoding": "identity"}
-    if not endpoint.key:
-        headers["Authorization"] = openai.Omit()
     return openai.AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.key or "none",
         timeout=endpoint.timeout,
         max_retries=0,
-        default_headers=headers,
         http_client=http,
     )
 
@@ -148,10 +144,14 @@ async def _ask(
     # OpenAI's own models call it otherwise and choose their temperature themselves.
     own = host.endswith((".openai.com", ".azure.com"))
     limits: dict[str, Any] = {"max_completion_tokens": most} if own else {"max_tokens": most, "temperature": 0}
+    headers: dict[str, str | openai.Omit] = {"Accept-Encoding": "identity"}
+    if not endpoint.key:
+        headers["Authorization"] = openai.Omit()
     try:
         response = await client.post(
             "/chat/completions",
             cast_to=httpx2.Response,
+            options={"headers": headers},
             body={
                 "model": endpoint.model,
                 "messages": messages,
