@@ -19,7 +19,7 @@ def _read(ctx: Context, typed: str) -> str:
     path = " ".join(clean(typed).casefold().split())
     if path in ctx.commands.by_path:
         return ctx.commands.by_path[path].path
-    if any(path == feature.name for feature in ctx.commands.features):
+    if path in ctx.commands.groups:
         return path
     raise Unreadable("There is no command “{typed}”.", typed=path[:60])
 
@@ -48,8 +48,11 @@ def help_me(ctx: Context, command: CommandPath | None = None) -> Reply:
         return _everything(ctx)
     if command in ctx.commands.by_path:
         return _one(ctx, ctx.commands.by_path[command])
-    feature = next(each for each in ctx.commands.features if each.name == command)
-    return Reply(feature.about, Fields(_listed(ctx, feature)))
+    blocks: list[Text | Fields] = []
+    for feature in ctx.commands.features:
+        if command in feature.groups and (listed := _listed(ctx, feature, command)):
+            blocks += [feature.about, Fields(listed)]
+    return Reply(*(blocks or [_("There is nothing in “{typed}” that you may do here.", typed=command)]))
 
 
 def _everything(ctx: Context) -> Reply:
@@ -60,18 +63,27 @@ def _everything(ctx: Context) -> Reply:
             roles=role_names(ctx.roles),
         )
     ]
-    for feature in ctx.commands.features:
-        if listed := _listed(ctx, feature):
-            blocks += [feature.about, Fields(listed)]
-    blocks.append(_("More on one of them: {help}", help=Call("help hours book")))
+    offered = [
+        (feature.about, Text("{calls}", {"calls": calls}))
+        for feature in ctx.commands.features
+        if (calls := [Call(command.path) for command in feature.commands if ctx.may(command.allow)])
+    ]
+    blocks.append(Fields(tuple(offered)))
+    blocks.append(
+        _(
+            "More on a group: {group}. More on one of them: {one}.",
+            group=Call("help me"),
+            one=Call("help find"),
+        )
+    )
     return Reply(*blocks, typed=_("In a private chat with me, commands need no sign before them."))
 
 
-def _listed(ctx: Context, feature: Feature) -> tuple[tuple[Text, Text], ...]:
+def _listed(ctx: Context, feature: Feature, group: str) -> tuple[tuple[Text, Text], ...]:
     return tuple(
         (Text("{call}", {"call": Call(command.usage())}), command.about)
         for command in feature.commands
-        if ctx.may(command.allow)
+        if ctx.may(command.allow) and group in {feature.name, command.path.split()[0]}
     )
 
 

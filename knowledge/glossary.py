@@ -1,20 +1,21 @@
 """The glossary: one meaning in many languages, and its phrases found in a text whatever their endings.
 
-Two kinds of files lie in its folder. Terms are shown to people. The field lexicon (lexicon.jsonl) is not:
-it holds everyday words of this work, written for this project, so that a question in one language finds
+Two kinds of files lie in its folder. Terms are shown to people. The field lexicon (in lexicon/, by subject) is
+not: it holds everyday words of this work, written for this project, so that a question in one language finds
 texts in another. Every language in which no native speaker has read a row yet is named in the row itself.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from sys import intern
 from typing import Self
 
 from rapidfuzz import fuzz, process
 
 from knowledge.schema import LANGUAGES, Entry, Term, Words, read_rows
-from knowledge.words import LITTLE_WORDS, beginning, stem, words
+from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
 
 LONGEST_WORD, MOST_WORDS = 100, 20
 """Characters, and folded words in them, that are read of what is looked up: more than any term has."""
@@ -47,13 +48,17 @@ class Glossary:
         """The meaning of each place that the lexicon knows, by its code."""
         self._lexicon = {_meaning(entry): entry for entry in lexicon}
         self._english: dict[str, frozenset[str]] = {}
-        self._phrases: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
-        self._blunt: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+        self._ways: dict[str, frozenset[tuple[str, ...]]] = {}
+        self._phrases = _Phrases()
+        self._blunt = _Phrases()
+        digest = sha256()
         for row in (*terms, *lexicon):
             self._learn(row)
-        self._longest = max(map(len, self._phrases), default=1)
+            digest.update(row.model_dump_json().encode())
+        self.fingerprint = digest.hexdigest()
+        """Another one whenever any row is another."""
         self._spellings = tuple(
-            _Spelling(" ".join(said), tuple(map(stem, said)), number)
+            _Spelling(" ".join(said), tuple(stem(word, language) for word in said), number)
             for number, term in enumerate(self.terms)
             for language in LANGUAGES
             for said in _variants(term, language)
@@ -61,35 +66,44 @@ class Glossary:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read every file of terms in the folder, and lexicon.jsonl if there is one."""
-        lexicon = folder / "lexicon.jsonl"
-        terms = read_rows(sorted(set(folder.glob("*.jsonl")) - {lexicon}), Term)
-        return cls(terms, read_rows([lexicon], Entry) if lexicon.exists() else ())
+        """Read every file of terms in the folder, and every file of the field lexicon in its lexicon/."""
+        terms = read_rows(sorted(folder.glob("*.jsonl")), Term)
+        return cls(terms, read_rows(sorted((folder / "lexicon").glob("*.jsonl")), Entry))
 
-    def spans(self, said: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
+    def spans(self, said: Sequence[str], stems: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
         """Yield every phrase among these folded words, the short ones inside long ones too.
 
         A phrase is known by the stems of its words. Bluntly, their first letters do as well: that lets an
         ending pass which no stemmer knows, and is meant for questions, not for documents.
         """
-        stems = [stem(word) for word in said]
-        for start in range(len(said)):
-            for end in range(start + 1, min(start + self._longest, len(said)) + 1):
-                meanings = self._phrases.get(tuple(stems[start:end]))
+        for start, first in enumerate(stems):
+            lengths = self._phrases.lengths.get(first, ())
+            for length in (
+                sorted({*lengths, *self._blunt.lengths.get(_cut(said[start], 4), ()), 1}) if bluntly else lengths
+            ):
+                end = start + length
+                if end > len(stems):
+                    continue
+                meanings = self._phrases.meanings.get(tuple(stems[start:end]))
                 if meanings is None and bluntly:
-                    meanings = self._blunt.get(_bluntly(said[start:end]))
+                    meanings = self._blunt.meanings.get(_bluntly(said[start:end]))
                 if meanings:
-                    yield Span(start, end, frozenset(meanings))
+                    yield Span(start, end, meanings)
 
     def places_in(self, text: str) -> list[str]:
         """Return the codes of the places that a text names, in the order in which it names them."""
         codes = {meaning: code for code, meaning in self.places.items()}
-        spans = self.spans(words(text[:LONGEST_WORD])[:MOST_WORDS], bluntly=True)
+        said, stems = _read(text[:LONGEST_WORD])
+        spans = self.spans(said, stems, bluntly=True)
         return [codes[meaning] for span in spans for meaning in sorted(span.meanings) if meaning in codes]
 
     def english(self, meaning: str) -> frozenset[str]:
         """Return the stems of the English words for a meaning."""
         return self._english.get(meaning, frozenset())
+
+    def ways(self, meaning: str) -> frozenset[tuple[str, ...]]:
+        """Return every way to say a meaning, in all languages, each as the stems of its words."""
+        return self._ways.get(meaning, frozenset())
 
     def look_up(self, word: str, *, network: str | None = None, limit: int = 5) -> list[Term]:
         """Return the terms that a word or phrase of any language may mean, the likeliest first.
@@ -99,15 +113,15 @@ class Glossary:
         begins alike or that the field lexicon leads to; at last one that is only spelt alike. Among equals
         the network's own come first. No such term: an empty list.
         """
-        asked = words(word[:LONGEST_WORD])[:MOST_WORDS]
+        asked, stems = _read(word[:LONGEST_WORD])
         if not asked:
             return []
-        likeness = self._said(asked) or self._meant(asked) or self._spelt(" ".join(asked))
+        likeness = self._said(asked, stems) or self._meant(asked, stems) or self._spelt(" ".join(asked))
         ranked = sorted(likeness, key=lambda number: (-likeness[number], self.terms[number].network != network, number))
         return [self.terms[number] for number in ranked[: max(limit, 0)]]
 
-    def _said(self, asked: Sequence[str]) -> dict[int, float]:
-        typed, stems = " ".join(asked), tuple(map(stem, asked))
+    def _said(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
+        typed, stems = " ".join(asked), tuple(stems)
         found: dict[int, float] = {}
         for spelling in self._spellings:
             if typed == spelling.text:
@@ -123,8 +137,8 @@ class Glossary:
             found[spelling.term] = max(found.get(spelling.term, 0.0), likeness)
         return found
 
-    def _meant(self, asked: Sequence[str]) -> dict[int, float]:
-        whole = (span for span in self.spans(asked, bluntly=True) if span.end - span.start == len(asked))
+    def _meant(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
+        whole = (span for span in self.spans(asked, stems, bluntly=True) if span.end - span.start == len(asked))
         meanings = {meaning for span in whole for meaning in span.meanings}
         english = {
             tuple(map(stem, words(way)))
@@ -143,23 +157,51 @@ class Glossary:
 
     def _learn(self, row: Words) -> None:
         meaning = _meaning(row)
+        ways: set[tuple[str, ...]] = set()
+        for language in LANGUAGES:
+            for said in _variants(row, language):
+                # One copy of each stem: there are tens of thousands of them.
+                way = tuple(intern(stem(word, language)) for word in said)
+                ways.add(way)
+                self._phrases.add(way, meaning)
+                self._blunt.add(_bluntly(said), meaning)
+        self._ways[meaning] = frozenset(ways)
         self._english[meaning] = frozenset(
             stem(word) for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS
         )
-        for language in LANGUAGES:
-            for said in _variants(row, language):
-                self._phrases[tuple(map(stem, said))].add(meaning)
-                self._blunt[_bluntly(said)].add(meaning)
+
+
+class _Phrases:
+    """Phrases, each as its words' keys: what they mean, and how long those are that begin with a key."""
+
+    def __init__(self) -> None:
+        self.meanings: dict[tuple[str, ...], frozenset[str]] = {}
+        self.lengths: dict[str, tuple[int, ...]] = {}
+
+    def add(self, phrase: tuple[str, ...], meaning: str) -> None:
+        self.meanings[phrase] = self.meanings.get(phrase, frozenset()) | {meaning}
+        known = self.lengths.get(phrase[0], ())
+        if len(phrase) not in known:
+            self.lengths[phrase[0]] = tuple(sorted((*known, len(phrase))))
 
 
 def _meaning(row: Words) -> str:
-    return f"#{row.key}"
+    return "#" + row.key.replace(" ", "_")
+
+
+def _read(text: str) -> tuple[list[str], list[str]]:
+    said, how = words(text)[:MOST_WORDS], tongue(text)
+    return said, [stem(word, how) for word in said]
 
 
 def _bluntly(phrase: Sequence[str]) -> tuple[str, ...]:
     # Several words vouch for one another, so less is asked of each.
     letters = 4 if len(phrase) > 1 else 5
-    return tuple(beginning(word, letters) or stem(word) for word in phrase)
+    return tuple(_cut(word, letters) for word in phrase)
+
+
+def _cut(word: str, letters: int) -> str:
+    return beginning(word, letters) or stem(word)
 
 
 def _variants(row: Words, language: str) -> Iterator[list[str]]:

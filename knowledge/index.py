@@ -1,22 +1,37 @@
-"""The engine behind look-up: BM25 over a few hundred to some thousand documents, in memory.
+"""The engine behind look-up: grouped BM25 over tantivy, in memory or in a folder that can be thrown away.
 
 A word is looked for by its stem, by its first letters and by its meaning. A meaning is a token like a word:
 the glossary writes it into documents of any language and into the question, so that a Ukrainian question
 and an English text meet in it. What may stand for one another in a question (a word, its meanings) is one
 group: its frequency is the best of theirs, its rarity that of all the documents it reaches together.
+
+Tantivy does not know groups. It is asked for the best of a group's tokens (a disjunction maximum), each of them
+boosted so that it weighs what the group weighs: with one rarity for all of them the best score is the score of the
+best frequency.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Container, Hashable, Iterator, Mapping, Sequence
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from math import log
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TypeVar
 
+import tantivy
 from rapidfuzz import fuzz, process
+from tantivy import Occur, Query
 
 from knowledge.glossary import Glossary
-from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, words
+from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words
 
+ANALYSIS = 1
+"""Raised whenever a text becomes other tokens than before: every index is then built anew."""
 LONGEST_TEXT = 2_000
 """Characters of a question that are read: the rest makes an answer slower, not better."""
 LONGEST_QUESTION = 40
@@ -26,52 +41,84 @@ LONGEST_SNIPPET = 320
 
 K = TypeVar("K", bound=Hashable)
 
-# How soon more of the same word counts no further, and how much a long field is held against a document.
-_K1, _B = 1.2, 0.4
+# How soon more of the same word counts no further.
+_K1 = 1.2
 # What a group is worth beside that of a word. A number or a place narrows a question most. A phrase repeats
 # its words; so does the English of a phrase, which helps where a text says only half of it.
 _NUMBER, _PLACE, _PHRASE, _BEGINNING, _ECHO = 1.5, 1.75, 0.5, 0.35, 0.2
 # How often a meaning given with a document counts as said in it.
-_GIVEN = 3.0
+_GIVEN = 3
 # How many unknown words of a question are compared with names, and the lengths for which that makes sense.
 _NAMES_HEARD, _NAME_LENGTHS = 6, range(4, 31)
+# Memory that tantivy may fill before it writes a segment.
+_HEAP = 30_000_000
+_STATE = "#state"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What the engine knows of a document: its texts, each with its weight, and meanings it has beside them.
+    """What the engine knows of a document.
 
-    The prose is searched too, with weight 1, and is what a snippet is taken from. All documents of an index
-    have the same fields in the same order.
+    Attributes:
+        key: what it is found as. All that comes before a "#" names what it is a part of: parts go together.
+        texts: its texts, each with how often it counts.
+        meanings: what it is about beside what is said in it.
+        facets: by what a search can be narrowed, such as "network:uj".
+        names: text in which a word may be a name that people write by ear.
     """
 
-    fields: tuple[tuple[float, str], ...]
-    prose: str
+    key: str
+    texts: tuple[tuple[int, str], ...]
     meanings: tuple[str, ...] = ()
+    facets: tuple[str, ...] = ()
+    names: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The key of what it is a part of."""
+        return self.key.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document that answers, by its number, and the sentences of its prose that say most about it."""
+    """A document that answers, by its key."""
 
-    number: int
+    key: str
     score: float
-    snippet: str
 
 
 @dataclass(slots=True)
 class _Group:
-    """Tokens of a question that stand for one another, with their likeness, and what the group is worth."""
+    """Tokens of a question that stand for one another, with their likeness, and what the group is worth.
+
+    An echo repeats what other groups ask: it helps to rank, and says nothing on whether a text answers.
+    """
 
     worth: float
     tokens: dict[str, float] = field(default_factory=dict)
+    echo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Told:
+    """What of a text answers a question.
+
+    Attributes:
+        snippet: the sentence that says most of what was asked; with another if both are short and it adds.
+        coverage: the share of the question that the text speaks of, by the rarity of its words: 0 to 1.
+    """
+
+    snippet: str
+    coverage: float
+
+
+@dataclass(frozen=True)
 class Question:
-    """A question as its tokens: for texts that are kept elsewhere, where only their tokens are known."""
+    """A question as its tokens, with the rarity of each group of them."""
 
     groups: Sequence[_Group]
+    glossary: Glossary = field(repr=False)
+    rarity: Sequence[float] = ()
 
     @property
     def tokens(self) -> frozenset[str]:
@@ -85,84 +132,205 @@ class Question:
             holders: by token, the texts that hold it.
             among: how many texts there are, for the rarity of a token.
         """
-        held = {token: dict.fromkeys(holders[token], 1.0) for token in self.tokens & holders.keys()}
-        scores, _ = _scores(self.groups, held, among)
+        scores: defaultdict[K, float] = defaultdict(float)
         answered: defaultdict[K, float] = defaultdict(float)
         for group in self.groups:
-            for one in {one for token in group.tokens for one in held.get(token, ())}:
+            reached: dict[K, float] = {}
+            for token, likeness in group.tokens.items():
+                for one in holders.get(token, ()):
+                    reached[one] = max(reached.get(one, 0.0), likeness)
+            rarity = group.worth * _rarity(len(reached), among)
+            for one, likeness in reached.items():
+                scores[one] += rarity * likeness * (1 + _K1) / (likeness + _K1)
                 answered[one] += group.worth
         enough = sum(group.worth for group in self.groups) / 2
         return sorted((one for one in scores if answered[one] >= enough), key=lambda one: -scores[one])
 
+    def told(self, prose: str, beside: str = "") -> Told:
+        """Tell what of a text answers; what stands `beside` it, such as its title, counts but is not quoted."""
+        said = [(sentence, self._answered(sentence)) for sentence in sentences(prose)]
+        answered = self._answered(beside).union(*(groups for _, groups in said))
+        asked = sum(self.rarity[place] for place in self._asked)
+        coverage = sum(self.rarity[place] for place in answered) / asked if asked else 0.0
+        return Told(self._snippet(said), coverage)
+
+    @cached_property
+    def _asked(self) -> dict[int, tuple[tuple[str, ...], ...]]:
+        """The groups that a text must answer, each as the ways to say it in stems."""
+        return {
+            place: tuple(
+                way
+                for token in group.tokens
+                for way in (self.glossary.ways(token) if token.startswith("#") else ((token,),))
+            )
+            for place, group in enumerate(self.groups)
+            if not group.echo
+        }
+
+    def _answered(self, text: str) -> set[int]:
+        said, how = words(text), tongue(text)
+        known = {stem(word, how) for word in said}
+        known.update(filter(None, map(beginning, said)))
+        known.update(numbers(text))
+        return {
+            place
+            for place, ways in self._asked.items()
+            if any(way[0] in known and (len(way) == 1 or known.issuperset(way)) for way in ways)
+        }
+
+    def _snippet(self, said: Sequence[tuple[str, set[int]]]) -> str:
+        if not said:
+            return ""
+
+        def best(known: set[int]) -> tuple[float, int]:
+            gains = [sum(self.rarity[place] for place in groups - known) for _, groups in said]
+            return max(gains), gains.index(max(gains))
+
+        _, first = best(set())
+        gain, second = best(said[first][1])
+        one, two = sorted((first, second))
+        both = (" " if two == one + 1 else " … ").join((said[one][0], said[two][0]))
+        return both if gain and len(both) <= LONGEST_SNIPPET else said[first][0]
+
 
 class Index:
-    """Documents ready to be searched; built once, read from any thread."""
+    """Documents ready to be searched, from any thread; changed by one process at a time.
 
-    def __init__(self, documents: Sequence[Document], glossary: Glossary) -> None:
+    Args:
+        base: the documents that are always there.
+        glossary: what words mean.
+        folder: where the index is kept between runs, for every process on this machine; None: in memory. What lies in
+            it is only worth the time that it takes to make: whatever does not fit is thrown away and built anew.
+    """
+
+    def __init__(self, base: Sequence[Document], glossary: Glossary, folder: Path | None = None) -> None:
         self._glossary = glossary
         self._places = frozenset(glossary.places.values())
-        self._size = len(documents)
-        self._postings: defaultdict[str, dict[int, float]] = defaultdict(dict)
-        self._prose: list[list[tuple[str, frozenset[str]]]] = []
-        read = [self._read(document) for document in documents]
-        totals = [sum(map(len, (tokens for _, tokens in column))) for column in zip(*read, strict=True)]
-        for number, fields in enumerate(read):
-            for (weight, tokens), total in zip(fields, totals, strict=True):
-                length = 1 - _B + _B * len(tokens) * self._size / max(total, 1)
-                for token, times in Counter(tokens).items():
-                    self._note(token, number, weight * times / length)
-            for meaning in documents[number].meanings:
-                self._note(meaning, number, _GIVEN)
-        self._postings.default_factory = None
-        self._names = sorted({word for document in documents for word in _names(document)})
+        self._schema = _schema()
+        if folder is None:
+            self._index = _ready(tantivy.Index(self._schema))
+            self._fill(self._index, base)
+        else:
+            self._index = self._open(base, folder)
+        self.reload()
+
+    @property
+    def reached(self) -> int:
+        """Up to which change of the store the index has come; 0: it has only its base."""
+        return self._reached
+
+    def reload(self) -> None:
+        """See what another process has written."""
+        self._index.reload()
+        self._searcher = searcher = self._index.searcher()
+        self._size = searcher.num_docs
+        found = searcher.search(Query.term_query(self._schema, "whole", _STATE, "basic"), 1, count=False).hits
+        self._reached = int(searcher.doc(found[0][1])["reached"][0]) if found else 0
+        self._names = [name for name, _ in searcher.terms_with_prefix("names", "")]
         self._sounds = [sound(name) for name in self._names]
 
-    def search(self, question: str, *, among: Container[int], limit: int) -> list[Found]:
-        """Return the documents among those given that answer the question best, the best first."""
-        groups = self.question(question).groups
-        scores, rarity = _scores(groups, self._postings, self._size)
-        ranked = sorted((-score, number) for number, score in scores.items() if number in among)
-        return [
-            Found(number, -score, self._snippet(number, groups, rarity)) for score, number in ranked[: max(limit, 0)]
-        ]
+    def change(self, gone: Iterable[str], come: Iterable[Document], reached: int) -> bool:
+        """Take out all parts of what is `gone`, put in what has `come`, and note up to which change that leads.
 
-    def question(self, question: str) -> Question:
-        """Read a question, as `search` does."""
-        return Question(self._groups(question[:LONGEST_TEXT]))
+        Either all of it is done or nothing. Returns False, with nothing done, if another process is writing.
+        """
+        try:
+            writer = self._index.writer(_HEAP, 1)
+        except ValueError:  # the lock is taken
+            return False
+        for whole in gone:
+            writer.delete_documents_by_term("whole", whole)
+        self._write(writer, come, reached)
+        self.reload()
+        return True
+
+    def search(
+        self, question: Question, *, within: Mapping[str, Collection[str]], limit: int, parts: int = 1
+    ) -> list[Found]:
+        """Return the documents that answer best, the best first.
+
+        Args:
+            question: as `question` reads it.
+            within: by the name of a facet, the values one of which a document must have.
+            limit: how many at most.
+            parts: how many at most that are parts of the same.
+        """
+        if limit <= 0:
+            return []
+        ways = [
+            (Occur.Should, each)
+            for group, rarity in zip(question.groups, question.rarity, strict=True)
+            if (each := self._any_of(group, rarity)) is not None
+        ]
+        if not ways:
+            return []
+        narrowed = [
+            (Occur.Must, Query.const_score_query(_one_of(self._schema, name, values), 0.0))
+            for name, values in within.items()
+        ]
+        query = Query.boolean_query([(Occur.Must, Query.boolean_query(ways)), *narrowed])
+        searcher = self._searcher
+        found: list[Found] = []
+        seen: defaultdict[str, int] = defaultdict(int)
+        for score, address in searcher.search(query, limit * (1 if parts > 1 else 3), count=False).hits:
+            key = str(searcher.doc(address)["key"][0])
+            whole = key.partition("#")[0]
+            seen[whole] += 1
+            if seen[whole] <= parts:
+                found.append(Found(key, score))
+        return sorted(found, key=lambda each: (-each.score, each.key))[:limit]
+
+    def question(self, asked: str) -> Question:
+        """Read a question."""
+        groups = self._groups(asked[:LONGEST_TEXT])
+        rarity = [
+            group.worth * _rarity(min(sum(self._held(token) for token in group.tokens), self._size), self._size)
+            for group in groups
+        ]
+        return Question(groups, self._glossary, rarity)
 
     def tokens(self, text: str) -> Iterator[str]:
         """Yield the tokens of a text, each as often as it is said."""
-        said = words(text)
-        for word in said:
-            yield stem(word)
-            if blunt := beginning(word):
-                yield blunt
+        said, how = words(text), tongue(text)
+        stems = [stem(word, how) for word in said]
+        for word, its in zip(said, stems, strict=True):
+            if word not in LITTLE_WORDS:
+                yield its
+                if blunt := beginning(word):
+                    yield blunt
         yield from numbers(text)
-        for span in self._glossary.spans(said):
+        for span in self._glossary.spans(said, stems):
             yield from span.meanings
 
-    def _note(self, token: str, number: int, times: float) -> None:
-        held = self._postings[token]
-        held[number] = held.get(number, 0.0) + times
+    def _held(self, token: str) -> int:
+        return self._searcher.doc_freq("tokens", token)
 
-    def _read(self, document: Document) -> list[tuple[float, list[str]]]:
-        prose = [(sentence, list(self.tokens(sentence))) for sentence in sentences(document.prose)]
-        self._prose.append([(sentence, frozenset(tokens)) for sentence, tokens in prose])
-        fields = [(weight, list(self.tokens(text))) for weight, text in document.fields]
-        return [*fields, (1.0, [token for _, tokens in prose for token in tokens])]
+    def _any_of(self, group: _Group, rarity: float) -> Query | None:
+        """Ask for the best of a group's tokens, each weighing what the group weighs."""
+        ways = [
+            Query.boost_query(
+                Query.term_query(self._schema, "tokens", token, "freq"), likeness * rarity / _rarity(held, self._size)
+            )
+            for token, likeness in group.tokens.items()
+            if (held := self._held(token))
+        ]
+        if len(ways) < 2:
+            return ways[0] if ways else None
+        return Query.disjunction_max_query(ways)
 
     def _groups(self, question: str) -> list[_Group]:
-        asked = words(question)[:LONGEST_QUESTION]
-        said = {place: _Group(1.0, {stem(word): 1.0}) for place, word in enumerate(asked) if word not in LITTLE_WORDS}
-        blunt = [_Group(_BEGINNING, {cut: 1.0}) for place in said if (cut := beginning(asked[place]))]
+        asked, how = words(question)[:LONGEST_QUESTION], tongue(question)
+        stems = [stem(word, how) for word in asked]
+        said = {place: _Group(1.0, {stems[place]: 1.0}) for place, word in enumerate(asked) if word not in LITTLE_WORDS}
+        blunt = [_Group(_BEGINNING, {cut: 1.0}, echo=True) for place in said if (cut := beginning(asked[place]))]
         whole = [_Group(_NUMBER, {number: 1.0}) for number in numbers(question)[:LONGEST_QUESTION]]
         phrases: list[_Group] = []
         echoes: set[str] = set()
-        for span in self._glossary.spans(asked, bluntly=True):
+        for span in self._glossary.spans(asked, stems, bluntly=True):
             meanings = dict.fromkeys(span.meanings, 1.0)
             place = not self._places.isdisjoint(meanings)
             if span.end - span.start > 1:
-                phrases.append(_Group(_PLACE if place else _PHRASE, meanings))
+                phrases.append(_Group(_PLACE if place else _PHRASE, meanings, echo=not place))
                 echoes.update(word for meaning in meanings for word in self._glossary.english(meaning))
             elif group := said.get(span.start):
                 group.tokens |= meanings
@@ -173,12 +341,12 @@ class Index:
             *blunt,
             *whole,
             *phrases,
-            *(_Group(_ECHO, {word: 1.0}) for word in sorted(echoes)),
+            *(_Group(_ECHO, {word: 1.0}, echo=True) for word in sorted(echoes)),
         ]
 
     def _hear_names(self, asked: Sequence[str], said: dict[int, _Group]) -> None:
         """Let a word that no document has stand for the names that sound like it: Кади or Kady for Kadi."""
-        unknown = [place for place, group in said.items() if self._postings.keys().isdisjoint(group.tokens)]
+        unknown = [place for place, group in said.items() if not any(map(self._held, group.tokens))]
         for place in unknown[:_NAMES_HEARD]:
             word = asked[place]
             if len(word) not in _NAME_LENGTHS or not word.isalpha():
@@ -192,46 +360,84 @@ class Index:
                     if other[0] == heard[0]:
                         said[place].tokens.setdefault(stem(self._names[name]), likeness / 100)
 
-    def _snippet(self, number: int, groups: Sequence[_Group], rarity: Sequence[float]) -> str:
-        """Return the sentence that says most of what was asked, and another if both are short and it adds."""
-        prose = self._prose[number]
-        if not prose:
-            return ""
-        told = [
-            {place for place, group in enumerate(groups) if not tokens.isdisjoint(group.tokens)} for _, tokens in prose
-        ]
+    def _open(self, base: Sequence[Document], folder: Path) -> tantivy.Index:
+        """Open the index of just these documents and this analysis, or build it."""
+        mine = folder / _fingerprint(base, self._glossary)
+        try:
+            return _ready(tantivy.Index.open(str(mine)))
+        except ValueError:  # there is none, or it is broken
+            shutil.rmtree(mine, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(dir=folder))
+        self._fill(_ready(tantivy.Index(self._schema, str(fresh))), base)
+        try:
+            os.rename(fresh, mine)  # noqa: PTH104 whole or not at all; Path.rename says the same less plainly
+        except OSError:  # another process was faster
+            shutil.rmtree(fresh)
+        for other in folder.iterdir():
+            if other != mine:
+                shutil.rmtree(other, ignore_errors=True)
+        return _ready(tantivy.Index.open(str(mine)))
 
-        def best(known: set[int]) -> tuple[float, int]:
-            gains = [sum(rarity[group] for group in groups - known) for groups in told]
-            return max(gains), gains.index(max(gains))
+    def _fill(self, index: tantivy.Index, base: Iterable[Document]) -> None:
+        self._write(index.writer(_HEAP, 1), base, 0)
 
-        _, first = best(set())
-        gain, second = best(told[first])
-        one, two = sorted((first, second))
-        both = (" " if two == one + 1 else " … ").join((prose[one][0], prose[two][0]))
-        return both if gain and len(both) <= LONGEST_SNIPPET else prose[first][0]
+    def _write(self, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
+        for each in come:
+            row = tantivy.Document()
+            row.add_text("key", each.key)
+            row.add_text("whole", each.whole)
+            row.add_text("tokens", " ".join(self._counted(each)))
+            row.add_text("facets", " ".join(each.facets))
+            row.add_text("names", " ".join(_names(each.names)))
+            writer.add_document(row)
+        writer.delete_documents_by_term("whole", _STATE)
+        state = tantivy.Document()
+        state.add_text("whole", _STATE)
+        state.add_unsigned("reached", reached)
+        writer.add_document(state)
+        writer.commit()
+        writer.wait_merging_threads()
 
-
-def _scores(
-    groups: Sequence[_Group], postings: Mapping[str, Mapping[K, float]], size: int
-) -> tuple[dict[K, float], list[float]]:
-    """Tell how well each text answers, by how often it holds which token; and how much each group tells."""
-    scores: defaultdict[K, float] = defaultdict(float)
-    rarity: list[float] = []
-    for group in groups:
-        reached: dict[K, float] = {}
-        for token, likeness in group.tokens.items():
-            for one, times in postings.get(token, {}).items():
-                reached[one] = max(reached.get(one, 0.0), likeness * times)
-        rarity.append(group.worth * log(1 + (size - len(reached) + 0.5) / (len(reached) + 0.5)))
-        for one, times in reached.items():
-            scores[one] += rarity[-1] * times * (1 + _K1) / (times + _K1)
-    return scores, rarity
+    def _counted(self, document: Document) -> Iterator[str]:
+        for times, text in document.texts:
+            yield from list(self.tokens(text)) * times
+        yield from document.meanings * _GIVEN
 
 
-def _names(document: Document) -> Iterator[str]:
-    """Yield the words of a document that may be a name: Latin letters, not too short, not a little word."""
-    for text in (document.prose, *(text for _, text in document.fields)):
-        for word in words(text):
-            if len(word) in _NAME_LENGTHS and word.isascii() and word.isalpha() and word not in LITTLE_WORDS:
-                yield word
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("whole", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("tokens", tokenizer_name="between_spaces", index_option="freq")
+    builder.add_text_field("facets", tokenizer_name="between_spaces", index_option="basic")
+    builder.add_text_field("names", tokenizer_name="between_spaces", index_option="basic")
+    builder.add_unsigned_field("reached", stored=True)
+    return builder.build()
+
+
+def _ready(index: tantivy.Index) -> tantivy.Index:
+    index.register_tokenizer("between_spaces", tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
+    return index
+
+
+def _one_of(schema: tantivy.Schema, facet: str, values: Collection[str]) -> Query:
+    terms = [Query.term_query(schema, "facets", f"{facet}:{value}", "basic") for value in values]
+    return Query.boolean_query([(Occur.Should, each) for each in terms])
+
+
+def _rarity(held: int, size: int) -> float:
+    return log(1 + (size - held + 0.5) / (held + 0.5))
+
+
+def _fingerprint(base: Sequence[Document], glossary: Glossary) -> str:
+    """Name an index by all that its tokens depend on beside the store."""
+    said = json.dumps([ANALYSIS, [repr(each) for each in base], glossary.fingerprint], ensure_ascii=False)
+    return sha256(said.encode()).hexdigest()[:16]
+
+
+def _names(text: str) -> Iterator[str]:
+    """Yield the words that may be a name: Latin letters, not too short, not a little word."""
+    for word in words(text):
+        if len(word) in _NAME_LENGTHS and word.isascii() and word.isalpha() and word not in LITTLE_WORDS:
+            yield word

@@ -1,50 +1,113 @@
-"""The one door to what the program knows: resources, terms and procedures, loaded once, the same for every reader."""
+"""The one door to what is known: resources and the passages of documents, terms and procedures.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+What comes with the program is loaded once. What people add is kept in the store, which this package does not know: it
+is told what has changed there, and asks back for the words of what it has found.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from rapidfuzz import fuzz
 
 from knowledge.glossary import Glossary
-from knowledge.index import Document, Index, Question
+from knowledge.index import Document, Index, Question, Told
 from knowledge.procedures import Forum, Outcome, Procedures, Region, Stage, Tool
-from knowledge.schema import EVERY_NETWORK, BadRow, Resource, Scope, Term, badge, read_rows
+from knowledge.schema import EVERY_NETWORK, BadRow, Passage, Resource, Scope, Term, badge, read_rows
 from knowledge.words import words
 
 __all__ = [
-    "BadRow", "Forum", "Hit", "Library", "Outcome", "Procedures", "Question", "Region", "Resource", "Scope", "Stage",
-    "Term", "Tool", "badge",
+    "BadRow", "Change", "Forum", "Hit", "Library", "Outcome", "Passage", "Procedures", "Question", "Region", "Resource",
+    "Scope", "Stage", "Stored", "Term", "Tool", "badge",
 ]  # fmt: skip
 
 LONGEST_TYPED, MOST_TYPED = 100, 12
 """Characters, and folded words among them, that are read of what somebody has typed so far."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hit:
-    """A resource that answers a search, how well, and the words of its summary that say so (plain text)."""
+    """A resource that answers a search, and why.
+
+    Attributes:
+        resource: what was found.
+        score: how well it answers, beside the others of the same search.
+        passage: where in the document it stands, if the document itself is in the store.
+        asked: the question that it answers.
+    """
 
     resource: Resource
     score: float
-    snippet: str
+    passage: Passage | None
+    asked: Question = field(repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The whole text that was found."""
+        return self.passage.text if self.passage else self.resource.summary
+
+    @property
+    def snippet(self) -> str:
+        """The words of it that say most of what was asked (plain text)."""
+        return self._told.snippet
+
+    @property
+    def coverage(self) -> float:
+        """The share of the question that it speaks of, by the rarity of the words: 0 to 1."""
+        return self._told.coverage
+
+    @cached_property
+    def _told(self) -> Told:
+        its = self.resource
+        beside = f"{its.title}. {its.title_original} {its.citation} {its.kind} {'; '.join(its.tags)} {its.id} "
+        return self.asked.told(self.text, beside + (self.passage.heading if self.passage else its.relevance))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A resource of the store that came or changed, with its passages; None: it is gone."""
+
+    id: str
+    resource: Resource | None = None
+    passages: tuple[Passage, ...] = ()
+
+
+Stored = Mapping[str, tuple[Resource, Passage | None]]
+"""What the store has, by the keys under which it was found: "id" for a resource, "id#3" for its third passage."""
+
+
+def _nothing(_keys: Sequence[str]) -> Stored:
+    return {}
 
 
 class Library:
-    """Every resource, term and procedure of all networks; nothing in it ever changes, so any thread may read it."""
+    """Every resource, term and procedure of all networks; any thread may read it.
 
-    def __init__(self, resources: Sequence[Resource], glossary: Glossary, procedures: Procedures | None = None) -> None:
+    Args:
+        resources: those that come with the program.
+        glossary: the terms and the field lexicon.
+        procedures: the legal tools with their stages, the forums, outcomes and regions; by default the program's.
+        index: the folder in which the search index is kept between runs; None: in memory.
+    """
+
+    def __init__(
+        self,
+        resources: Sequence[Resource],
+        glossary: Glossary,
+        procedures: Procedures | None = None,
+        index: Path | None = None,
+    ) -> None:
         self.procedures = procedures or Procedures.load()
-        """The legal tools with their stages, the forums, outcomes and regions; by default those of the program."""
-        self._resources = tuple(resources)
-        self._by_id = {resource.id: resource for resource in self._resources}
+        self.resources = tuple(resources)
+        self._by_id = {resource.id: resource for resource in self.resources}
         self._glossary = glossary
-        self._index = Index([_document(resource, glossary) for resource in self._resources], glossary)
-        self._labels = [words(f"{resource.id} {resource.title}") for resource in self._resources]
+        self._index = Index([_document(resource, glossary) for resource in self.resources], glossary, index)
+        self._labels = [words(f"{resource.id} {resource.title}") for resource in self.resources]
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> Self:
+    def load(cls, folder: Path | None = None, index: Path | None = None) -> Self:
         """Read the folder with resources/ and glossary/, by default the one that comes with the program.
 
         If the folder has no procedures/, those that come with the program are taken.
@@ -57,7 +120,8 @@ class Library:
         if not resources:
             raise BadRow(f"{folder}/resources: no resources were found.")
         own = folder / "procedures"
-        return cls(resources, Glossary.load(folder / "glossary"), Procedures.load(own) if own.is_dir() else None)
+        procedures = Procedures.load(own) if own.is_dir() else None
+        return cls(resources, Glossary.load(folder / "glossary"), procedures, index)
 
     def search(
         self,
@@ -68,23 +132,56 @@ class Library:
         jurisdiction: str | None = None,
         language: str | None = None,
         limit: int = 5,
+        parts: int = 1,
+        stored: Callable[[Sequence[str]], Stored] = _nothing,
     ) -> list[Hit]:
-        """Return the resources that answer a question in any of the networks' languages, the best first.
+        """Return what answers a question in any of the networks' languages, the best first.
 
         A network sees its own resources and those that serve every network; None sees all. Kind,
         jurisdiction and the language of the text (codes, in any case) narrow the search further. Any text
-        is a valid query; of a very long one the beginning counts.
+        is a valid query; of a very long one the beginning counts. There are at most `limit` hits, and at most
+        `parts` of one document. `stored` gives what the store has under these keys; what is not there any more,
+        or is nothing for whoever asks, it leaves out, and so does the answer.
         """
-        among = {
-            number
-            for number, resource in enumerate(self._resources)
-            if (network is None or resource.network in {network, EVERY_NETWORK})
-            and (kind is None or resource.kind == kind)
-            and (jurisdiction is None or resource.jurisdiction == jurisdiction.upper())
-            and (language is None or language.lower() in resource.languages)
-        }
-        found = self._index.search(query, among=among, limit=limit)
-        return [Hit(self._resources[one.number], one.score, one.snippet) for one in found]
+        asked = self._index.question(query)
+        within: dict[str, Collection[str]] = {}
+        if network is not None:
+            within["network"] = (network, EVERY_NETWORK)
+        if kind is not None:
+            within["kind"] = (kind,)
+        if jurisdiction is not None:
+            within["jurisdiction"] = (jurisdiction.upper(),)
+        if language is not None:
+            within["language"] = (language.lower(),)
+        found = self._index.search(asked, within=within, limit=limit, parts=parts)
+        kept = stored([each.key for each in found if each.key not in self._by_id])
+        known = ((each, *kept.get(each.key, (self._by_id.get(each.key), None))) for each in found)
+        return [Hit(resource, each.score, passage, asked) for each, resource, passage in known if resource]
+
+    @property
+    def reached(self) -> int:
+        """Up to which change of the store look-up knows it; 0: it knows none."""
+        return self._index.reached
+
+    def follow(self, changes: Iterable[Change], reached: int) -> bool:
+        """Bring look-up up to date with what changed in the store, up to the change with that number.
+
+        Returns False, with nothing done, if another process is about to do it: then `catch_up` sees it later.
+        """
+        changes = list(changes)
+        come = (part for change in changes if change.resource for part in self._parts(change.resource, change.passages))
+        return self._index.change([change.id for change in changes], come, reached)
+
+    def catch_up(self) -> None:
+        """See what other processes on this machine have brought up to date."""
+        self._index.reload()
+
+    def _parts(self, resource: Resource, passages: Sequence[Passage]) -> Iterable[Document]:
+        whole = _document(resource, self._glossary)
+        yield whole
+        for number, passage in enumerate(passages, start=1):
+            texts = ((1, resource.title), (2, passage.heading), (1, passage.text))
+            yield Document(f"{resource.id}#{number}", texts, facets=whole.facets)
 
     def resource(self, resource_id: str) -> Resource | None:
         """Return the resource of that id, in any case, or None."""
@@ -99,11 +196,11 @@ class Library:
         asked = words(typed[:LONGEST_TYPED])[:MOST_TYPED]
         nearness = {
             number: near
-            for number, resource in enumerate(self._resources)
+            for number, resource in enumerate(self.resources)
             if (near := _nearness(typed.strip().lower(), asked, resource.id, self._labels[number]))
         }
         ranked = sorted(nearness, key=lambda number: (-nearness[number], number))
-        return [self._resources[number] for number in ranked[: max(limit, 0)]]
+        return [self.resources[number] for number in ranked[: max(limit, 0)]]
 
     def term(self, word: str, *, network: str | None = None, limit: int = 5) -> list[Term]:
         """Return the terms that a word of any of the glossary's languages may mean, the likeliest first.
@@ -136,25 +233,34 @@ class Library:
 
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of resources there are, in alphabetical order."""
-        return tuple(sorted({resource.kind for resource in self._resources}))
+        return tuple(sorted({resource.kind for resource in self.resources}))
 
     def jurisdictions(self) -> tuple[str, ...]:
         """Return the codes of the jurisdictions there are, in alphabetical order."""
-        return tuple(sorted({resource.jurisdiction for resource in self._resources}))
+        return tuple(sorted({resource.jurisdiction for resource in self.resources}))
 
 
 def _document(resource: Resource, glossary: Glossary) -> Document:
     place = glossary.places.get(resource.jurisdiction)
+    titles, about = f"{resource.title} {resource.id}", f"{resource.kind} " + "; ".join(resource.tags)
     return Document(
-        fields=(
-            (3.0, f"{resource.title} {resource.id}"),
-            (2.0, resource.title_original),
-            (2.0, resource.citation),
-            (2.0, f"{resource.kind} " + "; ".join(resource.tags)),
-            (0.7, resource.relevance),
+        key=resource.id,
+        texts=(
+            (3, titles),
+            (2, resource.title_original),
+            (2, resource.citation),
+            (2, about),
+            (1, resource.relevance),
+            (1, resource.summary),
         ),
-        prose=resource.summary,
         meanings=(place,) if place else (),
+        facets=(
+            f"network:{resource.network}",
+            f"kind:{resource.kind}",
+            f"jurisdiction:{resource.jurisdiction}",
+            *(f"language:{language}" for language in resource.languages),
+        ),
+        names=f"{titles} {resource.title_original} {resource.citation} {about} {resource.summary}",
     )
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -91,6 +92,21 @@ class Resource(Row):
         if self.date[:4].isdigit() and int(self.date[:4]) != self.year:
             raise ValueError("year is not the year of date")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a document, as it is found and quoted.
+
+    Attributes:
+        heading: the headings above it, " › " between them; empty if there are none.
+        text: plain text, about 130 words.
+        place: where it stands, such as "p. 3" or "Article 5"; empty if unknown.
+    """
+
+    heading: str
+    text: str
+    place: str
 
 
 class Words(Row):

@@ -19,6 +19,14 @@ _WORD = re.compile(r"[^\W_]+")
 _JOINED = re.compile(r"(?<![^\W_])[^\W_]++(?:[-./:]++[^\W_]++|\([^\W_]{1,3}\))++")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _ARMENIAN = re.compile(r"[\u0530-\u058f]")
+_GEORGIAN = re.compile(r"[\u10d0-\u10ff]")
+# Snowball has no Georgian: the endings of case and number, and the postpositions that grow onto a noun.
+_GEORGIAN_ENDINGS = re.compile(
+    "(?:ებ)?(?:ისთვის|ისგან|ისათვის|იდან|ადან|იდანვე|ებრივი|ური|ული|ში|ზე|თან|მდე|ის|ით|ად|მა|თა|ას|ს|ი|ა|ო|ე|ნი)$"
+)
+# Letters and words by which Romanian, and Turkish or Azerbaijani, are told from English; none is common in French.
+_ROMANIAN = re.compile(r"[ășțţ]|\b(?:pentru|privind|cum|este|sau|unui|unei|prin|dintre|asupra)\b")
+_TURKIC = re.compile(r"[ğıə]|\b(?:ve|icin|ucun|ile|bir|nasil|nece|haqqinda|hakkinda|olarak|olan)\b")
 _DIGIT = re.compile(r"\d")
 _LOOKALIKES = str.maketrans("авсеіікмортхуѕј", "abceiikmoptxysj")
 
@@ -85,9 +93,22 @@ def numbers(text: str) -> list[str]:
     return [_plain_number(found) for found in _JOINED.findall(fold(text)) if _DIGIT.search(found)]
 
 
-@lru_cache(maxsize=1 << 14)
-def stem(word: str) -> str:
-    """Return what a folded word shares with its other forms; a number is left alone."""
+def tongue(text: str) -> str:
+    """Return by whose grammar a text's Latin words bend: "ro", "az" (Turkish bends alike) or "en"."""
+    lower = text.casefold()
+    if _TURKIC.search(lower):
+        return "az"
+    return "ro" if _ROMANIAN.search(lower) else "en"
+
+
+@lru_cache(maxsize=1 << 16)
+def stem(word: str, tongue: str = "en") -> str:
+    """Return what a folded word shares with its other forms; a number is left alone.
+
+    Args:
+        word: as `words` gives it.
+        tongue: by whose grammar a Latin word bends; see `tongue`.
+    """
     if _DIGIT.search(word):
         return word
     # A stemmer keeps its place inside itself, so each word gets one of its own: searches may run in any
@@ -96,7 +117,13 @@ def stem(word: str) -> str:
         return str(snowballstemmer.stemmer("russian").stemWord(_east_slavic(word)))
     if _ARMENIAN.search(word):
         return str(snowballstemmer.stemmer("armenian").stemWord(word))
-    return str(snowballstemmer.stemmer("english").stemWord(word)) if word.isascii() else word
+    if _GEORGIAN.search(word):
+        bare = _GEORGIAN_ENDINGS.sub("", word)
+        return bare if len(bare) > 2 else word
+    return str(snowballstemmer.stemmer(_STEMMERS.get(tongue, "english")).stemWord(word)) if word.isascii() else word
+
+
+_STEMMERS = {"ro": "romanian", "tr": "turkish", "az": "turkish"}
 
 
 def beginning(word: str, letters: int = 5) -> str | None:

@@ -695,13 +695,13 @@ async def test_help_speaks_the_members_language(scene: Scene) -> None:
     english, _ = await scene.ask(scene.member, "help")
     assert not re.search("[а-яіїєґ]", english.body.casefold())
     ukrainian, _ = await scene.ask(scene.member2, "help")
-    assert len(re.findall("[іїєґ]", ukrainian.body.casefold())) > 20
+    assert len(re.findall("[іїєґ]", ukrainian.body.casefold())) > 10
     russian, _ = await scene.ask(scene.member3, "help")
     assert len(re.findall("[ыэъё]", russian.body.casefold())) > 5
     for text in (english, ukrainian, russian):
-        for line in ("hours book", "hours cancel", "me language", "case open"):  # what is long goes on in a thread
+        for line in ("hours book", "hours cancel", "me language", "case open", "privacy erase"):
             assert line in text.body  # commands have one name in every language
-        assert "hours offer " not in text.body
+        assert "hours offer" not in text.body
         assert "digest" not in text.body
 
 
@@ -729,7 +729,7 @@ async def test_a_guest_may_look_things_up_and_nothing_else(scene: Scene, tmp_pat
         room = await guest.room_with(scene.bot)
         assert room == guest.dm(scene.bot)
         shown, _ = await scene.ask(guest, "help")
-        offered = set(re.findall(r"^!([a-z]+(?: [a-z]+)?)(?= [A-Z\[]|:)", shown.body, re.MULTILINE))
+        offered = set(re.findall(r"!([a-z]+(?: [a-z]+)?)", shown.body))
         assert {"find", "term", "help", "me", "me language"} <= offered
         assert not [path for path in offered if path.split()[0] in {"hours", "book", "digest", "roles", "audit"}]
         assert "de-koblenz-anwar-r" in (await scene.ask(guest, "find torture in Syria, Germany"))[0].body

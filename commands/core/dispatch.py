@@ -744,7 +744,7 @@ class Dispatcher:
             return self._follow(context, help_call.line())
         if words[0] == context.network and len(words) > 1:
             return self._follow(context, line.split(maxsplit=1)[1])
-        if any(words[0] == feature.name for feature in self.commands.features):
+        if words[0] in self.commands.groups:
             near = self._near(context, line, 80) if len(words) > 1 else []
             if near:
                 return self._suggest_near(line, near)

@@ -159,6 +159,11 @@ class Feature:
 
         return declare
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """One word each for a group of its commands: its own name, and what their paths begin with."""
+        return frozenset({self.name, *(command.path.split()[0] for command in self.commands)})
+
     def every(self, period: timedelta) -> Callable[[Callable[[JobContext], None]], Callable[[JobContext], None]]:
         """Declare a sweep: every process ticks, one of them does the work."""
 
@@ -223,6 +228,7 @@ class Commands:
                         raise ValueError(f"two commands are called {path}")
                     self.by_path[path] = command
                     self.feature_of[path] = feature
+        self.groups = frozenset(group for feature in self.features for group in feature.groups)
 
     def __iter__(self) -> Iterator[Command[...]]:
         return (command for feature in self.features for command in feature.commands)
