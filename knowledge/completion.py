@@ -162,20 +162,24 @@ async def _ask(
                 **limits,
             },
         )
-    except openai.APITimeoutError:
-        return _Failure(Trouble.TIMEOUT)
     except openai.APIConnectionError as error:
         return _Failure(_of_connection(error.__cause__))
+    except (_TooLong, httpx2.HTTPError) as error:  # what breaks within a body is not wrapped
+        return _Failure(_of_connection(error))
     except openai.APIStatusError as error:
         return _Failure(_of_status(error), _pause(error.response.headers.get("retry-after", "")))
     return response.content
 
 
 def _of_connection(cause: BaseException | None) -> Trouble:
-    if isinstance(cause, _TooLong):
-        return Trouble.NONSENSE
-    sent = isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError)
-    return Trouble.CUT if sent else Trouble.UNREACHABLE
+    match cause:
+        case _TooLong():
+            return Trouble.NONSENSE
+        case httpx2.TimeoutException():
+            return Trouble.TIMEOUT
+        case httpx2.ReadError() | httpx2.WriteError() | httpx2.RemoteProtocolError():
+            return Trouble.CUT
+    return Trouble.UNREACHABLE
 
 
 def _of_status(error: openai.APIStatusError) -> Trouble:

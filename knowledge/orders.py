@@ -78,7 +78,7 @@ class _Words:
         said = list(tokens(text))
         words = [(token, before) for before, token in pairwise([None, *said]) if token and token.kind == "word"]
         following = [token.key for token, _ in words[1:]]
-        for (token, before), after in zip(words, [*following, ""], strict=True):
+        for (token, before), after in zip(words, [*following, ""], strict=False):
             ways = (token.key, f"{token.key}_{after}")
             led = before is None or before.kind == "sign" or bool(self.tables and "before" in self.tables[-1])
             self._orders.append(led if token.key.isascii() else bool(_IMPERATIVE.fullmatch(token.key)))

@@ -213,7 +213,8 @@ def _names(read: Read, known: _Public) -> Iterator[_Span]:
     for name in read.people:
         start, end = read.tokens[name.first].start, read.tokens[name.last].end
         # A given name alone may be anybody's, whoever else bears it in public.
-        public = name.shape not in _ANYBODYS and (
+        anybodys = name.shape in _ANYBODYS or _is_protected(read, name.first, name.last)
+        public = not anybodys and (
             known.names(read.plain[start:end]) or _NAMED_IN_LAW.match(read.tokens[name.first].key)
         )
         if not public:
@@ -221,7 +222,9 @@ def _names(read: Read, known: _Public) -> Iterator[_Span]:
     # Where everything is written in capitals, no acronym can be told.
     shouting = not any(token.said.islower() for token in read.tokens if len(token.said) > 1)
     for place, token in enumerate(read.tokens):
-        if not read.is_unknown_capital(place) or token.key in LITTLE_WORDS or known.names(token.said):
+        if not read.is_unknown_capital(place) or token.key in LITTLE_WORDS:
+            continue
+        if known.names(token.said) and not _is_protected(read, place, place):
             continue
         acronym = _ACRONYM.fullmatch(token.said) and not shouting
         public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
@@ -229,6 +232,12 @@ def _names(read: Read, known: _Public) -> Iterator[_Span]:
         alone = token.opens and not read.is_unknown_capital(place + 1)
         if not (acronym or public or alone):
             yield _Span(*read.span(place, place), Kind.PERSON)
+
+
+def _is_protected(read: Read, first: int, last: int) -> bool:
+    """Tell whether somebody is spoken of nearby whom a proceeding protects, or who is the asker's."""
+    protected = (Mark.ROLE, Mark.RELATIVE, Mark.OURS)
+    return read.near(first, *protected, before=5) is not None or read.near(last, *protected, after=5) is not None
 
 
 _ANYBODYS = frozenset({Shape.GIVEN, Shape.SMALL, Shape.CUT})
