@@ -1,0 +1,250 @@
+"""What is taken out of a question before it leaves for a model that others run, and put back into the answer.
+
+The survivor guard stops what may tell who a victim is; here more is hidden, because a question is read abroad:
+every name that is not public, every address, number and code. A name too many hidden makes an answer poorer; a
+name too few hidden cannot be called back. So whatever is in doubt is hidden.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from knowledge.guard import Danger, findings
+from knowledge.guard.marks import Mark
+from knowledge.guard.names import NAMES, Shape
+from knowledge.guard.reading import YEAR, Read
+from knowledge.words import LITTLE_WORDS, sound, words
+
+
+class Kind(StrEnum):
+    """What a placeholder stands for; its name is what a model reads in its place."""
+
+    PERSON = "PERSON"
+    PLACE = "PLACE"
+    DATE = "DATE"
+    EMAIL = "EMAIL"
+    PHONE = "PHONE"
+    HANDLE = "HANDLE"
+    LINK = "LINK"
+    CODE = "CODE"
+    NUMBER = "NUMBER"
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+    kind: Kind
+
+
+def redact(question: str, public: str = "") -> tuple[str, Mapping[str, str]]:
+    """Return a question in which placeholders stand for what could lead to somebody, and what each stands for.
+
+    The same words get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one that the
+    question already contains.
+
+    Args:
+        question: as it was typed.
+        public: text that is sent along anyway. A name or number that stands in it is not hidden, unless the
+            survivor guard finds somebody in need of protection at that very place.
+    """
+    hidden: dict[str, str] = {}
+    known: dict[str, str] = {}
+    parts: list[str] = []
+    end = 0
+    for span in _merged(question, sorted(_spans(question, public))):
+        said = question[span.start : span.end]
+        key = f"{span.kind}{said.casefold()}"
+        if key not in known:
+            known[key] = _placeholder(span.kind, question, hidden)
+            hidden[known[key]] = said
+        parts += question[end : span.start], known[key]
+        end = span.end
+    return "".join((*parts, question[end:])), hidden
+
+
+def restore(text: str, hidden: Mapping[str, str]) -> str:
+    """Return a text with what its placeholders stand for."""
+    # One pass, so that what is put back is not itself taken for a placeholder.
+    return re.sub(r"\[[A-Z]+_\d+\]", lambda found: hidden.get(found[0], found[0]), text)
+
+
+def _placeholder(kind: Kind, question: str, hidden: Mapping[str, str]) -> str:
+    number = 1
+    while (name := f"[{kind}_{number}]") in hidden or name in question:
+        number += 1
+    return name
+
+
+def _merged(text: str, spans: list[_Span]) -> Iterator[_Span]:
+    """Yield the spans as one where they overlap, and where two of the same kind stand side by side."""
+    open_: _Span | None = None
+    for span in spans:
+        if open_ is None:
+            open_ = span
+            continue
+        between = text[open_.end : span.start]
+        if span.start < open_.end or (span.kind is open_.kind is Kind.PERSON and between in (" ", ". ", "-", "")):
+            # The longer reading says best what it is.
+            longer = span if span.end - span.start > open_.end - open_.start else open_
+            open_ = _Span(open_.start, max(open_.end, span.end), longer.kind)
+        else:
+            yield open_
+            open_ = span
+    if open_ is not None:
+        yield open_
+
+
+# What ails somebody and what was done to them is what a lawyer asks about; without a name it leads to nobody.
+_KINDS = {
+    Danger.NAME: Kind.PERSON,
+    Danger.PERSON: Kind.PERSON,
+    Danger.BIRTH_DATE: Kind.DATE,
+    Danger.PHONE: Kind.PHONE,
+    Danger.EMAIL: Kind.EMAIL,
+    Danger.COORDINATES: Kind.PLACE,
+    Danger.ADDRESS: Kind.PLACE,
+    Danger.DOCUMENT: Kind.NUMBER,
+    Danger.CASE_FILE: Kind.NUMBER,
+}
+
+
+def _spans(question: str, public: str) -> Iterator[_Span]:
+    for finding in findings(question):
+        if kind := _KINDS.get(finding.kind):
+            yield _Span(finding.start, finding.end, kind)
+    read, known = Read(question), _Public(public)
+    for kind, shape in _SHAPES:
+        for found in shape.finditer(read.plain):
+            if not known.has(found[0]):
+                yield _Span(*read.place(*found.span()), kind)
+    yield from _numbers(read, known)
+    yield from _names(read, known)
+
+
+class _Public:
+    """What stands in a text that is sent anyway."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.casefold()
+        self._heard = [sound(word) for word in words(text)]
+
+    def has(self, said: str) -> bool:
+        """Tell whether the same characters stand there, as words of their own."""
+        said = re.escape(said.casefold())
+        return bool(self._text and re.search(rf"(?<!\w){said}(?!\w)", self._text))
+
+    def names(self, said: str) -> bool:
+        """Tell whether a name stands there, in whatever alphabet and case: Піночета, Pinochet."""
+        asked = [sound(word) for word in words(said)]
+        return any(
+            all(map(_sounds_like, asked, self._heard[place : place + len(asked)]))
+            for place in range(len(self._heard) - len(asked) + 1)
+        )
+
+
+def _sounds_like(asked: str, heard: str) -> bool:
+    # Endings bend, beginnings do not: three letters at most may differ, and four must agree.
+    shared = next((place for place, (one, two) in enumerate(zip(asked, heard, strict=False)) if one != two), None)
+    agree = min(len(asked), len(heard)) if shared is None else shared
+    return asked == heard or (agree > 3 and len(heard) - agree < 2 and len(asked) - agree < 4)
+
+
+_SHAPES = (
+    (Kind.EMAIL, re.compile(r"[^\s@<>,;:()\[\]\"']+@[^\s@<>,;:()\[\]\"']+\.[^\W\d_]{2,}")),
+    (Kind.LINK, re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}://|www\.|mailto:|tel:)[^\s<>\"]+", re.IGNORECASE)),
+    (
+        Kind.LINK,
+        re.compile(
+            r"""
+            (?<![\w@.-]) (?: [\w-]{1,63} \. ){1,5}
+            (?: (?: com|org|net|info|biz|int|gov|edu|mil|io|me|app|dev|site|online|xyz|link|news|media|рф|укр
+              | eu|ua|ru|by|kz|ge|am|az|md|kg|uz|tj|tm|lt|lv|ee|pl|de|fr|nl|be|ch|at|it|es|se|no|fi|dk|cz|uk|us|ca )
+              (?! [\w-] ) (?: [/:?\#] [^\s<>"]* )?
+            | [^\W\d_]{2,12} / [^\s<>"]+ )
+            """,
+            re.VERBOSE | re.IGNORECASE,
+        ),
+    ),
+    # Accounts: @person:server, #room:server, <@123>, @person, person#1234.
+    (
+        Kind.HANDLE,
+        re.compile(r"<[@#][!&]?\d+>|[@#!+][\w.=/+-]+:[\w.-]+(?::\d+)?|(?<!\w)@[\w.-]{2,}|\b\w{2,32}\#\d{4}\b"),
+    ),
+    # The names that people bear here are two words with a hyphen; so are some ordinary words, which is no harm.
+    (
+        Kind.HANDLE,
+        re.compile(
+            r"(?<![\w-])(?!(?:non|anti|pre|post|co|re|ex|self|cross|extra|inter|multi|semi|quasi|pro|so|well|fact)-)"
+            r"[a-z]{2,10}-[a-z]{2,10}(?![\w-])",
+            re.IGNORECASE,
+        ),
+    ),
+    # Codes such as C-7K3FQ: with a figure among the letters, or all in capitals, or with a prefix of ours.
+    (Kind.CODE, re.compile(r"(?<!\w)[^\W\d_]{1,2} ?- ?(?=[^\W_]*\d)[^\W_]{4,8}(?![\w/])")),
+    (Kind.CODE, re.compile(r"(?<!\w)[A-ZА-ЯІ]{1,2} ?- ?[A-ZА-ЯІ]{4,8}(?![\w/])")),
+    (Kind.CODE, re.compile(r"(?<!\w)(?:ci|[cblo])-[0-9a-hjkmnp-tv-z]{4,6}(?![\w/])", re.IGNORECASE)),
+    # Letters and figures in one word: passports, accounts, a code without its prefix; not "1990s" or "7031c".
+    (
+        Kind.NUMBER,
+        re.compile(r"(?<!\w)(?!\d{4}[^\W\d_]{1,2}(?!\w))(?=[^\W_]*\d)(?=\d*[^\W\d_])[^\W_]{5,}(?!\w)"),
+    ),
+)
+
+
+def _numbers(read: Read, known: _Public) -> Iterator[_Span]:
+    """Find long numbers; years, days, sums and the numbers of laws and applications pass."""
+    for place in read.numbers:
+        token = read.tokens[place]
+        if len(token.key) < 6 or place in read.dated or _PUBLIC_NUMBER.fullmatch(token.said) or known.has(token.said):
+            continue
+        if not (read.has(place - 1, Mark.AMOUNT) or read.has(place + 1, Mark.AMOUNT)):
+            yield _Span(*read.span(place, place), Kind.NUMBER)
+
+
+_PUBLIC_NUMBER = re.compile(
+    rf"\d{{1,6}}/(?:\d\d|(?:19|20)\d\d)|(?:19|20)\d\d/\d{{1,5}}|{YEAR.pattern} ?[-/ ] ?{YEAR.pattern}"
+)
+_LONGEST_ACRONYM = 5
+
+
+def _names(read: Read, known: _Public) -> Iterator[_Span]:
+    """Find names of persons, and every other capitalised word that nobody knows."""
+    for name in read.people:
+        start, end = read.tokens[name.first].start, read.tokens[name.last].end
+        # A given name alone may be anybody's, whoever else bears it in public.
+        anybodys = name.shape in _ANYBODYS or _is_protected(read, name.first, name.last)
+        public = not anybodys and (
+            known.names(read.plain[start:end]) or _NAMED_IN_LAW.match(read.tokens[name.first].key)
+        )
+        if not public:
+            yield _Span(*read.place(start, end), Kind.PERSON)
+    # Where everything is written in capitals, no acronym can be told.
+    shouting = not any(token.said.islower() for token in read.tokens if len(token.said) > 1)
+    for place, token in enumerate(read.tokens):
+        if not read.is_unknown_capital(place) or token.key in LITTLE_WORDS:
+            continue
+        if known.names(token.said) and not _is_protected(read, place, place):
+            continue
+        acronym = _ACRONYM.fullmatch(token.said) and not shouting
+        public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
+        # Where any word is capitalised, only company tells a name: "Chidi Okonkwo asks".
+        alone = token.opens and not read.is_unknown_capital(place + 1)
+        if not (acronym or public or alone):
+            yield _Span(*read.span(place, place), Kind.PERSON)
+
+
+def _is_protected(read: Read, first: int, last: int) -> bool:
+    """Tell whether somebody is spoken of nearby whom a proceeding protects, or who is the asker's."""
+    protected = (Mark.ROLE, Mark.RELATIVE, Mark.OURS)
+    return read.near(first, *protected, before=5) is not None or read.near(last, *protected, after=5) is not None
+
+
+_ANYBODYS = frozenset({Shape.GIVEN, Shape.SMALL, Shape.CUT})
+_ACRONYM = re.compile(r"[^\W\d_a-zа-яіїєґ]{2,5}s?")
+# Treaties, courts and protocols are called after places; in these languages those bend like family names.
+_NAMED_IN_LAW = re.compile(
+    "(?:рим|женев|гааг|гаазь|орхус|стамбул|страсбур|нюрнберг|кобленц|минамат|мінамат|эспо|еспо)"
+    "|(?:rom|genev|hague|aarhus|istanbul|strasbourg|nuremberg|koblenz|espoo|minnesota|berkeley)"
+    "|(?:генеральн|верховн|конституційн|конституционн|міжамериканськ|межамериканск)"
+)
