@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -32,12 +32,14 @@ from commands import FEATURES
 from commands.core.dispatch import Dispatcher
 from commands.core.feature import Commands
 from commands.core.pace import Pace
-from commands.core.post import Hub, Network
+from commands.core.post import Hub, Network, Writer
 from commands.core.shelf import follow
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
+from knowledge.answer import Endpoint, Remembering
 from knowledge.library import Library
 from storage import members, places, privacy
+from storage.ask import Caps
 from storage.members import Role
 from storage.places import Purpose
 from storage.sealed import Vault
@@ -101,6 +103,26 @@ def hub_of(settings: Settings) -> Hub:
     )
 
 
+def writer_of(settings: Settings, library: Library) -> Writer | None:
+    """Return the model that writes answers, if there is one."""
+    chosen = settings.answers
+    if not chosen.base_url:
+        return None
+    key = settings.secrets.answers_key.get_secret_value()
+    return Remembering(
+        Endpoint(chosen.base_url, chosen.model, key, chosen.timeout, chosen.most_tokens, tokens=library.tokens)
+    )
+
+
+def caps_of(settings: Settings) -> Caps:
+    """Return what written answers may take in a day; a cost is as many tokens as it buys."""
+    chosen = settings.answers
+    tokens = chosen.tokens_per_day
+    if chosen.cost_per_day and chosen.price_per_million:
+        tokens = min(tokens, int(chosen.cost_per_day / chosen.price_per_million * 1_000_000))
+    return Caps(chosen.answers_per_person, chosen.tokens_per_person, tokens)
+
+
 def store_of(settings: Settings) -> Store:
     """Open the store; `migrate` brings it up to date."""
     settings.hub.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,6 +173,7 @@ class App:
             await store.run(lambda session: privacy.replay(session, clock()))
             library = Library.load(index=settings.hub.state / "index")
             await follow(store, library)
+            hub = replace(hub, writer=writer_of(settings, library), caps=caps_of(settings))
             dispatcher = Dispatcher(
                 store=store,
                 commands=Commands(FEATURES),

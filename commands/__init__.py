@@ -1,5 +1,6 @@
 """Everything a person can say to the bots, and what the bots say by themselves."""
 
+from commands.ask import ask
 from commands.audit import audit
 from commands.cases import case
 from commands.checklists import checklists
@@ -20,6 +21,7 @@ FEATURES: tuple[Feature, ...] = (
     feedback,
     lessons,
     library,
+    ask,
     checklists,
     digest,
     roles,

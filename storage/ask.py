@@ -105,6 +105,8 @@ class Caps(NamedTuple):
     all_tokens: int
 
 
+NOTHING: Final = Caps(0, 0, 0)
+
 _asked: Final = core(Asked)
 _question: Final = core(OpenQuestion)
 _answer: Final = core(QuestionAnswer)

@@ -446,10 +446,30 @@ PEOPLE = """
     see t.me/witness_from_bucha
     tax number 3184710691
 """.strip().splitlines()
-SECRETS = (
-    "Olena|Tkachenko|оксана|пилипчук|Оксана|Пилипчук|Рустам|Азимов|Chidi|Okonkwo|ivan.p|example.net|123|7K3FQ|7k3fq|"
-    "KQWFR|ardent|rabbit|svitlana|affidavit|witness|3184710691"
-).split("|")  # noqa: SIM905 - a list of quotes would hide the words
+SECRETS = [
+    "Olena",
+    "Tkachenko",
+    "оксана",
+    "пилипчук",
+    "Оксана",
+    "Пилипчук",
+    "Рустам",
+    "Азимов",
+    "Chidi",
+    "Okonkwo",
+    "ivan.p",
+    "example.net",
+    "123",
+    "7K3FQ",
+    "7k3fq",
+    "KQWFR",
+    "ardent",
+    "rabbit",
+    "svitlana",
+    "affidavit",
+    "witness",
+    "3184710691",
+]
 
 
 @pytest.mark.parametrize("question", PEOPLE)
