@@ -22,15 +22,16 @@ from commands.core import (
     YesOrNo,
     _,
     n_,
+    shelf,
 )
 from commands.core.kinds import WORDS, Choice, Kind, clean, one_of
 from commands.core.lesson import lesson_button, viewer
 from commands.core.line import Call
 from commands.core.post import Note
 from commands.core.procedure import JurisdictionCode
-from commands.core.shelf import CHECK, entries, entry, look_up, source
+from commands.core.shelf import CHECK, entry, look_up, source
 from commands.core.text import Text, plain
-from knowledge.library import Hit, Resource, Scope, Term, badge
+from knowledge.library import Hit, Resource, Scope, Term
 from knowledge.schema import LANGUAGES, WEB_ADDRESS, suggested
 from storage import feedback
 from storage import library as book
@@ -410,10 +411,7 @@ def withdraw(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contra
 @library.command("resource stale", allow=Role.COORDINATOR)
 def stale(ctx: Context) -> Reply:
     """List the entries that nobody has reviewed for more than a year, the oldest first."""
-    found = sorted(
-        (each for each in entries(ctx, ctx.network) if badge(each, ctx.now.date()) is None),
-        key=lambda each: (each.as_of, each.id),
-    )
+    found = shelf.stale(ctx, ctx.network)
     if not found:
         return Reply(_("Every entry was reviewed within the last twelve months."))
     return Reply(

@@ -64,6 +64,14 @@ def entries(ctx: Post, network: str) -> list[Resource]:
     ]
 
 
+def stale(ctx: Post, network: str) -> list[Resource]:
+    """Return the entries that nobody has reviewed for twelve months, the oldest first."""
+    today = ctx.now.date()
+    return sorted(
+        (each for each in entries(ctx, network) if badge(each, today) is None), key=lambda each: (each.as_of, each.id)
+    )
+
+
 def source(ctx: Context, resource: Resource, *, passage: Passage | None = None, snippet: str = "") -> Source:
     """Show an entry: its title in the reader's language where it has one, its citation, how far it was checked."""
     own = resource.title_original and resource.languages[0] == ctx.voice.language
