@@ -36,8 +36,9 @@ format: setup  ## format, and mend what the linter can mend
 bench: setup  ## speed and memory, beside bare libraries in the same run
 	$(BIN)/python -m tests.bench
 
-eval: setup  ## quality of the look-up and of the survivor guard
+eval: setup  ## quality of look-up, answers and the survivor guard
 	$(BIN)/python -m tests.eval.lookup
+	$(BIN)/python -m tests.eval.answers
 	$(BIN)/python -m tests.eval.guard
 
 soak: setup  ## kills and restarts, long; SOAK=10 makes it ten times longer

@@ -43,9 +43,10 @@ K = TypeVar("K", bound=Hashable)
 
 # How soon more of the same word counts no further.
 _K1 = 1.2
-# What a group is worth beside that of a word. A number or a place narrows a question most. A phrase repeats
-# its words; so does the English of a phrase, which helps where a text says only half of it.
-_NUMBER, _PLACE, _PHRASE, _BEGINNING, _ECHO = 1.5, 1.75, 0.5, 0.35, 0.2
+# What a group is worth beside that of a word. A number or a place narrows a question most. A phrase is worth
+# less where it only repeats words that documents have, more where its words say nothing to them; its English helps
+# where a text says only half of it.
+_NUMBER, _PLACE, _PHRASE, _REPEATED, _BEGINNING, _ECHO = 1.5, 1.75, 0.5, 0.2, 0.35, 0.2
 # How often a meaning given with a document counts as said in it.
 _GIVEN = 3
 # How many unknown words of a question are compared with names, and the lengths for which that makes sense.
@@ -339,7 +340,8 @@ class Index:
             meanings = dict.fromkeys(span.meanings, 1.0)
             place = not self._places.isdisjoint(meanings)
             if span.end - span.start > 1:
-                phrases.append(_Group(_PLACE if place else _PHRASE, meanings, echo=not place))
+                worth = _REPEATED if all(map(self._held, stems[span.start : span.end])) else _PHRASE
+                phrases.append(_Group(_PLACE if place else worth, meanings, echo=not place))
                 echoes.update(word for meaning in meanings for word in self._glossary.english(meaning))
             elif group := said.get(span.start):
                 group.tokens |= meanings
@@ -350,7 +352,7 @@ class Index:
             *blunt,
             *whole,
             *phrases,
-            *(_Group(_ECHO, {word: 1.0}, echo=True) for word in sorted(echoes)),
+            *(_Group(_ECHO, {word: 1.0}, echo=True) for word in sorted(echoes.difference(stems))),
         ]
 
     def _hear_names(self, asked: Sequence[str], said: dict[int, _Group]) -> None:

@@ -261,7 +261,7 @@ def _document(resource: Resource, glossary: Glossary) -> Document:
         key=resource.id,
         texts=(
             (3, titles),
-            (2, resource.title_original),
+            (1, resource.title_original),
             (2, resource.citation),
             (2, about),
             (1, resource.relevance),

@@ -14,6 +14,8 @@ import snowballstemmer
 _DROPPED = dict.fromkeys(map(ord, "'’ʼ‘`´′\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _ONE_SPELLING = str.maketrans({"ё": "е", "ı": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "–": "-"})
 _ACCENTED_LATIN = re.compile(r"([a-z])[\u0300-\u036f]+")
+# Letters with accents, accents by themselves, and what NFD takes apart otherwise, but for the Cyrillic й and ї.
+_ACCENTS = re.compile(r"[^\u0000-\u00bf\u0400-\u058f\u10d0-\u10ff\u2000-\u22ff]")
 _WORD = re.compile(r"[^\W_]+")
 # Possessive, and only from the start of a word: a question of one endless word must not cost its square.
 _JOINED = re.compile(r"(?<![^\W_])[^\W_]++(?:[-./:]++[^\W_]++|\([^\W_]{1,3}\))++")
@@ -32,26 +34,26 @@ _LOOKALIKES = str.maketrans("авсеіікмортхуѕј", "abceiikmoptxysj")
 
 # Snowball has no Ukrainian. Its endings are said in Russian first; then one stemmer serves both languages,
 # and their many common words (юрисдикції, юрисдикции) meet. Longest ending first.
-_UKRAINIAN_ENDINGS = tuple(
-    (re.compile(rf"(?<=\w\w){ending}$"), russian)
-    for ending, russian in (
-        ("([нт])[нт]ями", r"\1иями"),
-        ("([нт])[нт]ях", r"\1иях"),
-        ("([нт])[нт]ям", r"\1ием"),
-        ("([нт])[нт]я", r"\1ие"),
-        ("([нт])[нт]ю", r"\1ию"),
-        ("([нт])[нт]і", r"\1ии"),
-        ("([ауеє])нь", r"\1ний"),
-        ("ість", "ость"),
-        ("істю", "остью"),
-        ("(?:ові|еві|єві)", "у"),
-        ("(?:ією|єю)", "ией"),
-        ("(?:ів|їв)", "ов"),
-        ("ьої", "ей"),
-        ("ої", "ой"),
-        ("ії", "ии"),
-    )
-)
+_UKRAINIAN_ENDINGS: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+for _ending, _russian in (
+    ("([нт])[нт]ями", r"\1иями"),
+    ("([нт])[нт]ях", r"\1иях"),
+    ("([нт])[нт]ям", r"\1ием"),
+    ("([нт])[нт]я", r"\1ие"),
+    ("([нт])[нт]ю", r"\1ию"),
+    ("([нт])[нт]і", r"\1ии"),
+    ("([ауеє])нь", r"\1ний"),
+    ("ість", "ость"),
+    ("істю", "остью"),
+    ("(?:ові|еві|єві)", "у"),
+    ("(?:ією|єю)", "ией"),
+    ("(?:ів|їв)", "ов"),
+    ("ьої", "ей"),
+    ("ої", "ой"),
+    ("ії", "ии"),
+):
+    # By their last letter: most words have none of those, and need not be compared with every ending.
+    _UKRAINIAN_ENDINGS.setdefault(_ending.rstrip(")")[-1], []).append((re.compile(rf"(?<=\w\w){_ending}$"), _russian))
 # One alphabet for the East Slavic languages: Russian ы sounds and bends like Ukrainian и, э like е.
 _ONE_ALPHABET = str.maketrans("іїєґыэўъ", "ииегиевь")
 
@@ -78,7 +80,11 @@ LITTLE_WORDS = frozenset(
 
 def fold(text: str) -> str:
     """Return a text in one spelling: NFKC, lower case, ё as е, no apostrophes, no accents on Latin."""
+    if text.isascii():
+        return text.translate(_DROPPED).lower()
     plain = unicodedata.normalize("NFKC", text.translate(_DROPPED)).casefold()
+    if not _ACCENTS.search(plain):
+        return plain.translate(_ONE_SPELLING).translate(_DROPPED)
     bare = _ACCENTED_LATIN.sub(r"\1", unicodedata.normalize("NFD", plain))
     return unicodedata.normalize("NFC", bare).translate(_ONE_SPELLING).translate(_DROPPED)
 
@@ -191,7 +197,7 @@ def _plain_number(word: str) -> str:
 
 
 def _east_slavic(word: str) -> str:
-    for ending, russian in _UKRAINIAN_ENDINGS:
+    for ending, russian in _UKRAINIAN_ENDINGS.get(word[-1], ()):
         said, changed = ending.subn(russian, word)
         if changed:
             return said.translate(_ONE_ALPHABET)
