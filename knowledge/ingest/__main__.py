@@ -1,0 +1,6 @@
+"""The process in which files are read; `knowledge.ingest.child` starts it and speaks with it."""
+
+from knowledge.ingest.child import serve
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,150 @@
+"""Files of text: how their bytes are read, and where plain text and Markdown have paragraphs and headings."""
+
+import codecs
+import html
+import re
+from collections.abc import Iterable, Iterator
+
+from charset_normalizer import from_bytes
+
+from knowledge.ingest.draft import Block, Unfit, clean, line
+from knowledge.ingest.passages import LONGEST_HEADING, begins_part, is_titled
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_LEGACY = ["cp1251", "koi8_r", "koi8_u", "cp866", "iso8859_5", "cp1252", "cp1250", "cp1254", "utf_16_le", "utf_16_be"]
+"""What texts of this field were written in before UTF-8."""
+
+_DECLARED = re.compile(
+    rb"(?:charset|encoding)\s*=\s*[\"']?(windows-125\d|koi8-[ru]|iso-8859-\d{1,2}|cp866|cp125\d)", re.IGNORECASE
+)
+_HEAD = 2_048
+"""Bytes among which a page declares its encoding."""
+
+_SAMPLE = 60_000
+"""Bytes by which an encoding is recognised."""
+
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|$)", re.DOTALL)
+_UNDERLINED = re.compile(r"(=+|-{3,})\s*$")
+_FENCE = re.compile(r"\s*(```|~~~)")
+_RULE = re.compile(r"\s*([-*_])(\s*\1){2,}\s*$")
+_TABLE_RULE = re.compile(r"[\s:|-]+$")
+_ITEM = re.compile(r"\s*(?:[-*+•–—]|\(?\w{1,3}[.)])\s+(?=\S)")
+_BULLET = re.compile(r"[-*+•]\s+")
+_INLINE = (
+    (re.compile(r"!\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)"), r"\1"),
+    (re.compile(r"\[([^\]]+)\](?:\([^)\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\])"), r"\1"),
+    (re.compile(r"<((?:https?|mailto):[^>\s]+)>"), r"\1"),
+    (re.compile(r"(`+)(.+?)\1"), r"\2"),
+    (re.compile(r"(?<!\w)(\*\*\*|\*\*|\*|___|__|_)(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
+    (re.compile(r"~~(.+?)~~"), r"\1"),
+    (re.compile(r"</?[a-zA-Z][^<>]*>"), ""),
+    (re.compile(r"\\([\\`*_{}\[\]()#+\-.!|>~])"), r"\1"),
+)
+
+
+def decoded(data: bytes) -> str:
+    """Return the text of these bytes, clean: as they are marked, as UTF-8, as they declare, else as is likeliest.
+
+    Raises:
+        Unfit: they are no text.
+    """
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    declared = [found[1].decode().lower()] if (found := _DECLARED.search(data[:_HEAD])) else []
+    text = next(filter(None, (_tried(data, name) for name in (marked, *declared))), "")
+    if not text:
+        likeliest = from_bytes(data[:_SAMPLE], cp_isolation=_LEGACY).best()
+        text = _tried(data, likeliest.encoding) if likeliest else ""
+    kept = clean(text)
+    if len(kept) < 0.9 * len(text.replace("\r", "")) or not kept.strip():
+        raise Unfit("it is no text in an encoding that is known here; save it as UTF-8.")
+    return kept
+
+
+def _tried(data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return ""
+
+
+def first_line(text: str) -> str:
+    """Return the line with which a text begins if it may be its title: short, and no sentence; else nothing."""
+    first = line(text.lstrip().split("\n", 1)[0])
+    short = len(first.split()) <= LONGEST_HEADING and not first.endswith((".", ",", ";", ":"))
+    return first if short and not begins_part(first) else ""
+
+
+def paragraphs(text: str) -> list[Block]:
+    """Return the paragraphs of plain text: empty lines divide them, and whatever begins a part or an enumeration."""
+    return [Block(paragraph) for group in text.split("\n\n") for paragraph in _joined(group.split("\n"))]
+
+
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    held: list[str] = []
+    for each in lines:
+        titled = len(held) == 1 and is_titled(line(held[0])) and line(each)[:1].isupper()
+        if not each.strip() or titled or begins_part(each.strip()) or _ITEM.match(each):
+            yield from filter(None, [line(" ".join(held))])
+            held = []
+        held.append(each)
+    yield from filter(None, [line(" ".join(held))])
+
+
+def markdown(text: str) -> tuple[dict[str, str], list[Block]]:
+    """Return the front matter of a Markdown text, one `name: value` a line, and its blocks without the marks."""
+    declared: dict[str, str] = {}
+    if found := _FRONT_MATTER.match(text):
+        text = text[found.end() :]
+        for each in found[1].split("\n"):
+            name, colon, value = each.partition(":")
+            if colon and not name[:1].isspace():
+                declared[name.strip().lower()] = line(value).strip("\"'")
+    return declared, list(_marked(text.split("\n")))
+
+
+def _marked(lines: list[str]) -> Iterator[Block]:
+    held: list[str] = []
+    fence = ""
+
+    def said() -> Iterator[Block]:
+        yield from (Block(_plain(paragraph)) for paragraph in _joined(held))
+        held.clear()
+
+    for each in lines:
+        mark = _FENCE.match(each)
+        if fence or mark:
+            yield from said()
+            if mark and mark[1] == (fence or mark[1]):
+                fence = "" if fence else mark[1]
+            elif text := line(each):
+                yield Block(text)  # inside of a fence nothing is a mark
+        elif heading := _HEADING.match(each):
+            yield from said()
+            if text := _plain(heading[2]):
+                yield Block(text, len(heading[1]))
+        elif held and held[-1].strip() and (under := _UNDERLINED.match(each)):
+            title = held.pop()
+            yield from said()
+            yield Block(_plain(title), 1 if under[1][0] == "=" else 2)
+        elif _RULE.match(each) or (_TABLE_RULE.match(each) and "|" in each):
+            yield from said()
+        elif each.lstrip().startswith("|"):
+            yield from said()
+            if text := _plain(" | ".join(filter(None, map(str.strip, each.strip().strip("|").split("|"))))):
+                yield Block(text)
+        else:
+            held.append(re.sub(r"^(\s*>)+\s?", "", each))
+    yield from said()
+
+
+def _plain(text: str) -> str:
+    for mark, instead in _INLINE:
+        text = mark.sub(instead, text)
+    return line(_BULLET.sub("", html.unescape(text)))
