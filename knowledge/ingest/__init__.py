@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from knowledge.ingest.child import Child
-from knowledge.ingest.draft import Draft, Passage, Unfit
+from knowledge.ingest.draft import Draft, Passage, Unfit, line
 from knowledge.ingest.formats import SUFFIXES
 
 __all__ = ["LARGEST", "Draft", "Passage", "Unfit", "files", "read"]
@@ -35,7 +35,7 @@ def files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise Unfit(f"{path}: there is no file and no folder of that name.")
+        raise Unfit(f"{line(str(path))}: there is no file and no folder of that name.")
     home = path.resolve()
     found: list[Path] = []
     for folder, folders, names in os.walk(path, onerror=_closed):
@@ -49,7 +49,7 @@ def files(path: Path) -> list[Path]:
 
 
 def _closed(error: OSError) -> None:
-    raise Unfit(f"{error.filename}: the folder cannot be looked into.") from error
+    raise Unfit(f"{line(str(error.filename))}: the folder cannot be looked into.") from error
 
 
 def read(path: Path) -> list[Draft]:
@@ -64,19 +64,20 @@ def read(path: Path) -> list[Draft]:
 
 
 def _bytes(path: Path) -> bytes:
+    name = line(path.name)
     try:
         # To open a device or a pipe may already do something, or wait for ever.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise Unfit(f"{path.name}: it is not a file.")
+            raise Unfit(f"{name}: it is not a file.")
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode):
-                raise Unfit(f"{path.name}: it is not a file.")
+                raise Unfit(f"{name}: it is not a file.")
             data = file.read(LARGEST + 1) if about.st_size <= LARGEST else b" " * (LARGEST + 1)
     except (OSError, ValueError) as error:
-        raise Unfit(f"{path.name}: it cannot be opened.") from error
+        raise Unfit(f"{name}: it cannot be opened.") from error
     if len(data) > LARGEST:
-        raise Unfit(f"{path.name}: it is larger than {LARGEST // 1_000_000} MB; divide it into parts.")
+        raise Unfit(f"{name}: it is larger than {LARGEST // 1_000_000} MB; divide it into parts.")
     if not data.strip(b"\0\t\n\r "):
-        raise Unfit(f"{path.name}: it is empty.")
+        raise Unfit(f"{name}: it is empty.")
     return data

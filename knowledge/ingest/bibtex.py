@@ -6,11 +6,12 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from knowledge.ingest import declared
 from knowledge.ingest.csl import cited, reference
-from knowledge.ingest.draft import Draft, Unfit, line
+from knowledge.ingest.draft import MOST_ENTRIES, Draft, Unfit, line
 
 DEEPEST: Final = 50
 """Braces inside of one another."""
@@ -39,7 +40,9 @@ _LETTERS: Final = {
     "guillemotright": "»", "textless": "<", "textgreater": ">", "textbackslash": "\\", "textasciitilde": "~",
     "textbar": "|", "textunderscore": "_", "textdegree": "°", "euro": "€", "pounds": "£", "copyright": "©",
 }  # fmt: skip
-_ACCENT = re.compile(r"""\\(?:([`'^~"=.])\s*|([uvHckrdb])(?:\s+|(?=[{\\])))\{?\s*(\\[ij](?![A-Za-z])|[^\W\d_])\s*\}?""")
+_ACCENT = re.compile(
+    r"""\\(?:([`'^~"=.])\s*|([uvHckrdb])(?:\s+|(?=[{\\])))(?:\{\s*(\\[ij](?![A-Za-z])|[^\W\d_])\s*\}|(\\[ij](?![A-Za-z])|[^\W\d_]))"""
+)
 _LETTER = re.compile(r"\\([A-Za-z]+)(?:\s+|\{\}|(?![A-Za-z]))")
 _FORMAT = re.compile(r"\\(?:text(?:it|bf|sc|rm|sf|tt|up)|emph|mkbibquote|mkbibemph|url|enquote|href)\s*(?=\{)")
 """Commands that only say how their words look."""
@@ -51,7 +54,9 @@ def bibliography(text: str) -> list[Draft]:
     Raises:
         Unfit: it is not written by the rules, or an entry has no title; the sentence names the entry or the line.
     """
-    drafts = [_draft(kind, key, fields) for kind, key, fields in _Reader(text).entries()]
+    drafts = [_draft(*entry) for entry in islice(_Reader(text).entries(), MOST_ENTRIES + 1)]
+    if len(drafts) > MOST_ENTRIES:
+        raise Unfit(f"there are more than {MOST_ENTRIES:,} entries; divide the list.")
     if not drafts:
         raise Unfit("there are no entries in it.")
     return drafts
@@ -99,11 +104,17 @@ def words(value: str) -> str:
     """Return what a value of BibTeX says: accents of LaTeX are letters, and marks of its typesetting are gone."""
     if "\\" in value:
         value = _FORMAT.sub("", value)
-        value = _ACCENT.sub(lambda found: found[3][-1] + _ACCENTS[found[1] or found[2]], value)
+        value = _ACCENT.sub(_accented, value)
         value = _LETTER.sub(lambda found: _LETTERS.get(found[1], found[0]), value)
         value = _ESCAPED.sub(r"\1", value.replace("\\\\", " "))
     value = value.replace("---", "—").replace("--", "–").replace("``", "“").replace("''", "”").replace("~", " ")
-    return line(unicodedata.normalize("NFC", re.sub(r"(?<!\\)[{}]", "", value)))
+    return line(re.sub(r"[{}]", "", value))
+
+
+def _accented(found: re.Match[str]) -> str:
+    # An i without its dot gets it back: the accent stands in its place.
+    letter = (found[3] or found[4])[-1]
+    return unicodedata.normalize("NFC", letter + _ACCENTS[found[1] or found[2]])
 
 
 class _Reader:

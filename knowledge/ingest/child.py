@@ -12,6 +12,7 @@ content; up a JSON list of drafts, or a sentence.
 import os
 import resource
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -40,6 +41,9 @@ IDLE: Final = 60
 LARGEST_ANSWER: Final = 200_000_000
 """Bytes."""
 
+_IN_VAIN: Final = (-signal.SIGTERM, -signal.SIGXCPU)
+"""How a process ends that took too long; another would take as long."""
+
 _LENGTH: Final = struct.Struct("!Q")
 _ANSWER: Final = TypeAdapter(list[Draft] | str)
 
@@ -49,10 +53,12 @@ class Child:
 
     Args:
         longest: seconds on the wall that reading one file may take.
+        memory: bytes of its address space.
     """
 
-    def __init__(self, longest: float = LONGEST) -> None:
+    def __init__(self, longest: float = LONGEST, memory: int = MEMORY) -> None:
         self._longest = longest
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._turn = threading.Lock()
 
@@ -65,9 +71,11 @@ class Child:
         question = os.fsencode(name).replace(b"\0", b"") + b"\0" + data
         shown = line(name)
         with self._turn:
-            answer = self._asked(question)
-            if answer is None and self._process and self._process.returncode == 0:
-                answer = self._asked(question)  # it went for want of questions just when this one came
+            process, used = self._ready()
+            answer = self._asked(process, question)
+            if answer is None and used and process.returncode not in _IN_VAIN:
+                # It may have died of the files before this one, or have gone just when this one came.
+                answer = self._asked(self._ready()[0], question)
         if answer is None:
             raise Unfit(f"{shown}: reading it takes too long or too much memory, or breaks the reader.")
         try:
@@ -84,15 +92,19 @@ class Child:
             if self._process:
                 _end(self._process)
 
-    def _asked(self, question: bytes) -> bytes | None:
-        if self._process is None or self._process.poll() is not None:
-            self._process = _started()
-        process = self._process
+    def _ready(self) -> tuple[subprocess.Popen[bytes], bool]:
+        """Return a living process, and whether it has been asked before."""
+        used = self._process is not None and self._process.poll() is None
+        if self._process is None or not used:
+            self._process = _started(self._memory)
+        return self._process, used
+
+    def _asked(self, process: subprocess.Popen[bytes], question: bytes) -> bytes | None:
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         assert process.stdout is not None  # noqa: S101
         answer = None
         # A look at the clock between two reads would not end one that waits for ever.
-        guard = threading.Timer(self._longest, process.kill)
+        guard = threading.Timer(self._longest, process.terminate)
         guard.start()
         try:
             _send(process.stdin, question)
@@ -106,9 +118,9 @@ class Child:
         return answer
 
 
-def _started() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "knowledge.ingest"],
+def _started(memory: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
+        [sys.executable, "-P", "-m", "knowledge.ingest", str(memory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"},
@@ -142,14 +154,14 @@ def _received(pipe: IO[bytes], largest: int) -> bytes | None:
     return message if len(message) == length else None
 
 
-def serve() -> None:
-    """Be the child: answer questions until there are no more, or none has come for a while."""
+def serve(memory: int) -> None:
+    """Be the child, in so many bytes: answer questions until there are no more, or none has come for a while."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever a parser prints would be read as an answer, and may quote the file into a log.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.dup2(nowhere, sys.stderr.fileno())
-    for bound, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+    for bound, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         resource.setrlimit(bound, (most, most))
     questions = sys.stdin.buffer
     while select.select([questions], [], [], IDLE)[0]:
@@ -174,4 +186,4 @@ def _read(name: str, data: bytes) -> list[Draft] | str:
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - parsers raise whatever they like
-        return "it is damaged in a way that nobody foresaw."
+        return "it is damaged; open it in the program that made it and save it again."

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from knowledge.ingest import declared
-from knowledge.ingest.draft import Draft, Unfit, line
+from knowledge.ingest.draft import MOST_ENTRIES, Draft, Unfit, line
 
 _TYPES: Final = {
     "case": ("case", "jurisdiction", "legalcase"),
@@ -38,6 +38,8 @@ def references(text: str) -> list[Draft]:
     items = read.get("items", [read]) if isinstance(read, dict) else read
     if not isinstance(items, list) or not all(isinstance(item, dict) and _type(item) for item in items):
         raise Unfit("it is no list of references; export it as CSL JSON.")
+    if len(items) > MOST_ENTRIES:
+        raise Unfit(f"there are more than {MOST_ENTRIES:,} references; divide the list.")
     drafts = [_draft(item, number) for number, item in enumerate(items, start=1) if _type(item) not in _NO_DOCUMENTS]
     if not drafts:
         raise Unfit("there are no references in it.")

@@ -62,7 +62,7 @@ _LANGUAGE_NAMES: Final = {
 """What Zotero and LaTeX call languages."""
 
 _DATES: Final = (
-    re.compile(r"(?P<y>\d{4})(?:[-/.](?P<m>\d{1,2})(?:[-/.](?P<d>\d{1,2}))?)?(?:[T ]\d{2}:\d{2}.*)?"),
+    re.compile(r"(?P<y>\d{4})(?:[-/.](?P<m>\d{1,2})(?:[-/.](?P<d>\d{1,2}))?)?(?:[t ]\d{2}:\d{2}.*)?"),
     re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})"),
     re.compile(r"(?:(?P<d>\d{1,2})\.?(?:st|nd|rd|th)? )?(?P<m>[^\W\d_]+)\.?,? (?P<y>\d{4})(?: ?(?:г|р|года|року)\.?)?"),
     re.compile(r"(?P<m>[^\W\d_]+)\.? (?P<d>\d{1,2})(?:st|nd|rd|th)?,? (?P<y>\d{4})"),

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import IO, Any
 from xml.parsers import expat
@@ -35,7 +36,7 @@ def document(data: bytes) -> tuple[dict[str, str], list[Block]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             properties = _look_through(archive)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError, ValueError, zlib.error) as error:
         raise Unfit("its archive is damaged; open it in a word processor and save it again.") from error
     html = mammoth.convert_to_html(
         io.BytesIO(data),

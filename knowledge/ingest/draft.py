@@ -10,6 +10,10 @@ MOST_WORDS = 1_000_000
 """Words of one file that are kept: about two thousand five hundred pages."""
 
 
+MOST_ENTRIES = 20_000
+"""Entries of one list that are kept."""
+
+
 class Unfit(Exception):  # noqa: N818 - what is wrong is the file
     """A file cannot be read; the message is one sentence for the operator."""
 
@@ -75,23 +79,27 @@ class Block:
 
 
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_ACCENTS = re.compile("([\u0300-\u036f]{8})[\u0300-\u036f]+")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 
 def clean(text: str) -> str:
-    """Return the text in NFC with nothing in it that cannot be seen; line feeds stay, other white space is a space."""
-    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text))
+    """Return the text in NFC with nothing in it that cannot be seen; line feeds and tabs stay, other space is " "."""
+    if text.isascii() and text.isprintable():
+        return text
+    # To put a hundred thousand accents of one letter in order would take for ever.
+    text = unicodedata.normalize("NFC", _ACCENTS.sub(r"\1", _LINE_ENDS.sub("\n", text)))
     # A text has few different characters, however long it is.
     instead = {ord(each): seen for each in set(text) if (seen := _seen(each)) != each}
     return text.translate(instead) if instead else text
 
 
 def _seen(character: str) -> str:
-    if character == "\n":
-        return character
-    if character == "\t" or unicodedata.category(character) == "Zs":
+    category = unicodedata.category(character)
+    if category == "Zs":
         return " "
-    return "" if unicodedata.category(character)[0] == "C" or _INVISIBLE.match(character) else character
+    hidden = category[0] == "C" and character not in "\n\t"
+    return "" if hidden or _INVISIBLE.match(character) else character
 
 
 def line(text: str) -> str:

@@ -16,6 +16,8 @@ SUFFIXES: Final = frozenset(
 )
 """The suffixes of files that are looked for in a folder, in small letters."""
 
+_LISTS: Final = {".bib": bibliography, ".csv": table, ".json": references, ".tsv": table}
+
 _FOREIGN: Final = (
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
@@ -43,35 +45,28 @@ def drafts(name: str, data: bytes) -> list[Draft]:
     if reason := next((reason for begins, reason in _FOREIGN if data.startswith(begins)), ""):
         raise Unfit(reason)
     if b"%PDF-" in data[:1024]:
-        found = [document(*_pdf(data), stem)]
+        said = _pdf(data)
     elif data.startswith(b"PK"):
-        found = [document(*_docx(data), stem)]
+        said = _docx(data)
     elif suffix in {".pdf", ".docx", ".doc"}:
         raise Unfit(f"it is called {suffix}, but it is none.")
     else:
-        found = _text(suffix, stem, decoded(data))
-    if not any(draft.passages or draft.citation for draft in found):
+        text = decoded(data)
+        if suffix in _LISTS:
+            return _LISTS[suffix](text)
+        said = _text(suffix, text)
+    draft = document(*said, stem)
+    if not draft.passages:
         raise Unfit("there is no text in it.")
-    return found
+    return [draft]
 
 
-def _text(suffix: str, stem: str, text: str) -> list[Draft]:
-    match suffix:
-        case ".csv" | ".tsv":
-            return table(text)
-        case ".bib":
-            return bibliography(text)
-        case ".json":
-            return references(text)
-        case ".md" | ".markdown":
-            return [document(*markdown(text), stem)]
-        case ".htm" | ".html" | ".xhtml":
-            return [document(*_page(text), stem)]
-        case _ if _BEGINS_HTML.match(text):
-            return [document(*_page(text), stem)]
-        case _:
-            blocks = paragraphs(text)
-            return [document({"title": first_line(text)}, blocks, stem)]
+def _text(suffix: str, text: str) -> tuple[dict[str, str], list[Block]]:
+    if suffix in {".md", ".markdown"}:
+        return markdown(text)
+    if suffix in {".htm", ".html", ".xhtml"} or _BEGINS_HTML.match(text):
+        return _page(text)
+    return {"title": first_line(text)}, paragraphs(text)
 
 
 # The three large parsers are imported when they are needed: a list of references does not wait for them.

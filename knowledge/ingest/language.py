@@ -50,12 +50,11 @@ def language(text: str) -> str:
     cyrillic = sum(count for letter, count in letters.items() if "а" <= letter <= "ӿ")
     latin = sum(count for letter, count in letters.items() if "a" <= letter <= "z")
     own = {code: sum(letters[letter] for letter in alphabet) for code, alphabet in _LETTERS.items()}
-    script = max(
-        ("ka", own["ka"]), ("hy", own["hy"]), ("cyrillic", cyrillic), ("latin", latin), key=lambda each: each[1]
-    )
-    if script[0] in {"ka", "hy"}:
-        return script[0]
-    candidates = ("ru", "uk", "be", "kk") if script[0] == "cyrillic" and cyrillic else ("en", "ro", "az")
+    shares = {"latin": latin, "cyrillic": cyrillic, "ka": own["ka"], "hy": own["hy"]}
+    script = max(shares, key=lambda name: shares[name])
+    if script in {"ka", "hy"}:
+        return script
+    candidates = ("ru", "uk", "be", "kk") if script == "cyrillic" else ("en", "ro", "az")
     words = Counter(_WORD.findall(sample))
     points = {
         code: 3 * sum(words[word] for word in _FREQUENT[code])

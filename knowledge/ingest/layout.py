@@ -21,7 +21,7 @@ SOFT = "\u00ad"
 LARGER, SMALLER = 1.12, 0.9
 """Against the size of the running text: from where a line is a heading, and up to where it is a note."""
 
-EDGE = 3
+EDGE = 2
 """Lines at the head and at the foot of a page among which running titles are looked for."""
 
 FEWEST_LINES, NARROWEST, MOST_CROSSING = 3, 15, 0.2
@@ -30,7 +30,8 @@ FEWEST_LINES, NARROWEST, MOST_CROSSING = 3, 15, 0.2
 _ENDS = tuple(".!?:;…։")
 _BULLET = re.compile(r"[•●▪◦–—\-*]\s|\(?\w{1,3}[.)]\s")
 _PAGE_NUMBER = re.compile(
-    r"\W*(?:(?:page|p|стор(?:інка)?|с(?:тр)?)\b\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|из|з|із)\s*\d{1,4})?\W*",
+    r"[\s\-–—|\[(]*(?:(?:page|p|стор(?:інка)?|с(?:тр)?)\b\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})"
+    r"(?:\s*(?:/|of|из|з|із)\s*\d{1,4})?[\s\-–—|\])]*",
     re.IGNORECASE,
 )
 

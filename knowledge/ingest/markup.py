@@ -19,6 +19,9 @@ from knowledge.ingest.draft import Block, Unfit, line
 DEEPEST = 200
 """Elements inside of one another; a page that somebody wrote has about thirty."""
 
+LARGEST_SIFTED = 2_000_000
+"""Characters; of a larger page the menus are the smaller part, and to look for them takes long."""
+
 _AROUND = (
     "self::script or self::style or self::noscript or self::template or self::nav or self::aside or self::form or "
     "self::button or self::select or self::iframe or self::object or self::svg or self::math or self::head or "
@@ -60,7 +63,8 @@ def page(text: str) -> tuple[dict[str, str], list[Block]]:
     for styled in root.xpath("//*[@style]"):
         if _NOT_SEEN.search(styled.get("style", "").lower()):
             _drop(styled)
-    return declared, list(_blocks(_main(root)))
+    whole = root.find("body") if root.find("body") is not None else root
+    return declared, list(_blocks(_main(root, whole) if len(text) <= LARGEST_SIFTED else whole))
 
 
 def fragment(text: str) -> list[Block]:
@@ -114,9 +118,8 @@ def _drop(element: lxml.html.HtmlElement) -> None:
         element.drop_tree()
 
 
-def _main(root: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
+def _main(root: lxml.html.HtmlElement, body: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
     """Return the smallest element that holds MOSTLY of what trafilatura takes for main text, or the body."""
-    body: lxml.html.HtmlElement = root.find("body") if root.find("body") is not None else root
     found = trafilatura.bare_extraction(deepcopy(root), fast=True, favor_recall=True, include_comments=False)
     if not isinstance(found, Document) or found.body is None:
         return body
@@ -173,6 +176,6 @@ def _blocks(root: lxml.html.HtmlElement) -> Iterator[Block]:
 
 def _is_row(element: lxml.html.HtmlElement) -> bool:
     # Old pages are laid out with tables: there a cell is not a value, but half of the page.
-    cells = element.xpath("./td | ./th")
-    apart = element.xpath(".//table | .//h1 | .//h2 | .//h3 | .//h4 | .//h5 | .//h6")
-    return len(cells) > 1 and not apart and len(element.text_content().split()) <= LONGEST_ROW
+    cells = sum(child.tag in _CELLS for child in element)
+    apart = next(element.iterdescendants("table", *_HEADINGS), None)
+    return cells > 1 and apart is None and len("".join(element.itertext()).split()) <= LONGEST_ROW

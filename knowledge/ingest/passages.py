@@ -138,6 +138,7 @@ def _cut(blocks: Iterable[Block], title: str) -> Iterator[Passage]:
     stand = _Stand(title)
     heading = place = ""
     gathered: list[str] = []
+    length = 0  # words of what is gathered
     bare: Block | None = None  # a heading under which nothing has stood so far
 
     def alone(bare: Block) -> Passage:
@@ -154,12 +155,13 @@ def _cut(blocks: Iterable[Block], title: str) -> Iterator[Passage]:
             stand.enter(block.level, block.text)
             bare = block
             continue
-        if stand.begins(block.text) or sum(map(_length, gathered)) >= USUAL:
+        if stand.begins(block.text) or length >= USUAL:
             yield from (Passage(heading, text, place) for text in _pieces(gathered))
             gathered.clear()
         if not gathered:
-            heading, place = stand.heading(), stand.place(block.page)
+            heading, place, length = stand.heading(), stand.place(block.page), 0
         gathered.append(block.text)
+        length += _length(block.text)
         bare = None
     yield from (Passage(heading, text, place) for text in _pieces(gathered))
     if bare:

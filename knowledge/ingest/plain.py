@@ -29,47 +29,59 @@ _HEAD = 2_048
 _SAMPLE = 60_000
 """Bytes by which an encoding is recognised."""
 
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
+_CONTROLS = [chr(code) for code in range(0x20) if chr(code) not in "\t\n\v\f\r"]
+"""What stands in no text; a text that was damaged may have some of them."""
+
+_HEADING = re.compile(r"(#{1,6})\s+(?=\S)")
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|$)", re.DOTALL)
 _UNDERLINED = re.compile(r"(=+|-{3,})\s*$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _RULE = re.compile(r"\s*([-*_])(\s*\1){2,}\s*$")
 _TABLE_RULE = re.compile(r"[\s:|-]+$")
 _ITEM = re.compile(r"\s*(?:[-*+•–—]|\(?\w{1,3}[.)])\s+(?=\S)")
+_EMPTY_LINES = re.compile(r"\n[ \n]*\n")
 _BULLET = re.compile(r"[-*+•]\s+")
 _INLINE = (
-    (re.compile(r"!\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)"), r"\1"),
-    (re.compile(r"\[([^\]]+)\](?:\([^)\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\])"), r"\1"),
-    (re.compile(r"<((?:https?|mailto):[^>\s]+)>"), r"\1"),
-    (re.compile(r"(`+)(.+?)\1"), r"\2"),
-    (re.compile(r"(?<!\w)(\*\*\*|\*\*|\*|___|__|_)(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
-    (re.compile(r"~~(.+?)~~"), r"\1"),
-    (re.compile(r"</?[a-zA-Z][^<>]*>"), ""),
+    (re.compile(r"!?\[([^\[\]]{0,500})\](?:\([^()\s]{0,2000}(?:\s+\"[^\"]{0,500}\")?\)|\[[^\[\]]{0,200}\])"), r"\1"),
+    (re.compile(r"<((?:https?|mailto):[^<>\s]{1,2000})>"), r"\1"),
+    (re.compile(r"(`{1,3})([^`]{1,1000})\1"), r"\2"),
+    (re.compile(r"(?<!\w)(\*{1,3}|_{1,3})(?=[^\s*_])([^*_]{1,1000})(?<=\S)\1(?!\w)"), r"\2"),
+    (re.compile(r"~~([^~]{1,1000})~~"), r"\1"),
+    (re.compile(r"</?[a-zA-Z][^<>]{0,500}>"), ""),
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!|>~])"), r"\1"),
 )
+"""Marks inside of a line, and what stays of them. All are bounded: a line may be as long as the file."""
 
 
 def decoded(data: bytes) -> str:
     """Return the text of these bytes, clean: as they are marked, as UTF-8, as they declare, else as is likeliest.
 
+    Where a few bytes of a text in UTF-8 are damaged, U+FFFD stands for each.
+
     Raises:
         Unfit: they are no text.
     """
-    marked = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    declared = [found[1].decode().lower()] if (found := _DECLARED.search(data[:_HEAD])) else []
-    text = next(filter(None, (_tried(data, name) for name in (marked, *declared))), "")
-    if not text:
-        likeliest = from_bytes(data[:_SAMPLE], cp_isolation=_LEGACY).best()
-        text = _tried(data, likeliest.encoding) if likeliest else ""
+    text = next(filter(None, (_tried(data, encoding) for encoding in _encodings(data))), "")
     kept = clean(text)
-    if len(kept) < 0.9 * len(text.replace("\r", "")) or not kept.strip():
+    if sum(text.count(control) for control in _CONTROLS) > len(text) / 20 or not kept.strip():
         raise Unfit("it is no text in an encoding that is known here; save it as UTF-8.")
     return kept
 
 
+def _encodings(data: bytes) -> Iterator[str]:
+    yield next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    if declared := _DECLARED.search(data[:_HEAD]):
+        yield declared[1].decode().lower()
+    beyond_ascii = sum(byte > 0x7F for byte in data[:_SAMPLE])
+    if beyond_ascii > 10 * data[:_SAMPLE].decode("utf-8", "replace").count("\ufffd"):
+        yield "utf-8-damaged"
+    if likeliest := from_bytes(data[:_SAMPLE], cp_isolation=_LEGACY).best():
+        yield likeliest.encoding
+
+
 def _tried(data: bytes, encoding: str) -> str:
     try:
-        return data.decode(encoding)
+        return data.decode(encoding.removesuffix("-damaged"), "replace" if encoding.endswith("-damaged") else "strict")
     except (UnicodeDecodeError, LookupError):
         return ""
 
@@ -83,7 +95,7 @@ def first_line(text: str) -> str:
 
 def paragraphs(text: str) -> list[Block]:
     """Return the paragraphs of plain text: empty lines divide them, and whatever begins a part or an enumeration."""
-    return [Block(paragraph) for group in text.split("\n\n") for paragraph in _joined(group.split("\n"))]
+    return [Block(paragraph) for group in _EMPTY_LINES.split(text) for paragraph in _joined(group.split("\n"))]
 
 
 def _joined(lines: Iterable[str]) -> Iterator[str]:
@@ -106,7 +118,7 @@ def markdown(text: str) -> tuple[dict[str, str], list[Block]]:
             name, colon, value = each.partition(":")
             if colon and not name[:1].isspace():
                 declared[name.strip().lower()] = line(value).strip("\"'")
-    return declared, list(_marked(text.split("\n")))
+    return declared, list(_marked(_EMPTY_LINES.sub("\n\n", text).split("\n")))
 
 
 def _marked(lines: list[str]) -> Iterator[Block]:
@@ -127,7 +139,7 @@ def _marked(lines: list[str]) -> Iterator[Block]:
                 yield Block(text)  # inside of a fence nothing is a mark
         elif heading := _HEADING.match(each):
             yield from said()
-            if text := _plain(heading[2]):
+            if text := _plain(each[heading.end() :].rstrip().rstrip("#")):
                 yield Block(text, len(heading[1]))
         elif held and held[-1].strip() and (under := _UNDERLINED.match(each)):
             title = held.pop()

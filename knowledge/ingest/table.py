@@ -3,10 +3,11 @@
 import csv
 import io
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from knowledge.ingest import declared
-from knowledge.ingest.draft import Draft, Unfit, line
+from knowledge.ingest.draft import MOST_ENTRIES, Draft, Unfit, line
 from knowledge.ingest.plain import paragraphs
 
 COLUMNS: Final = ("title", "url", "citation", "date", "language", "kind", "jurisdiction", "summary", "text")
@@ -27,19 +28,19 @@ def table(text: str) -> list[Draft]:
     head = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
     number = 1
-    drafts = []
+    drafts: list[Draft] = []
     try:
         columns = [line(name).lower() for name in next(reader, [])]
         _check(columns)
-        for number, cells in enumerate(reader, start=2):  # noqa: B007 - the error below names it
+        for number, cells in enumerate(islice(reader, MOST_ENTRIES + 1), start=2):  # noqa: B007 - errors name it
             if any(map(str.strip, cells)):
                 drafts.append(_row(columns, cells))
     except csv.Error as error:
         raise Unfit(f"row {number + 1} is broken: {error}.") from error
     except Unfit as unfit:
         raise Unfit(f"row {number}: {unfit}") from unfit
-    if not drafts:
-        raise Unfit("there are no rows in it.")
+    if not 0 < len(drafts) <= MOST_ENTRIES:
+        raise Unfit(f"there are more than {MOST_ENTRIES:,} rows; divide it." if drafts else "there are no rows in it.")
     return drafts
 
 
