@@ -41,9 +41,6 @@ IDLE: Final = 60
 LARGEST_ANSWER: Final = 200_000_000
 """Bytes."""
 
-_IN_VAIN: Final = (-signal.SIGTERM, -signal.SIGXCPU)
-"""How a process ends that took too long; another would take as long."""
-
 _LENGTH: Final = struct.Struct("!Q")
 _ANSWER: Final = TypeAdapter(list[Draft] | str)
 
@@ -61,6 +58,7 @@ class Child:
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._turn = threading.Lock()
+        self._late = False
 
     def read(self, name: str, data: bytes) -> list[Draft]:
         """Return what a file of that name and content says.
@@ -73,7 +71,7 @@ class Child:
         with self._turn:
             process, used = self._ready()
             answer = self._asked(process, question)
-            if answer is None and used and process.returncode not in _IN_VAIN:
+            if answer is None and used and not self._late:
                 # It may have died of the files before this one, or have gone just when this one came.
                 answer = self._asked(self._ready()[0], question)
         if answer is None:
@@ -103,8 +101,9 @@ class Child:
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         assert process.stdout is not None  # noqa: S101
         answer = None
+        self._late = False
         # A look at the clock between two reads would not end one that waits for ever.
-        guard = threading.Timer(self._longest, process.terminate)
+        guard = threading.Timer(self._longest, self._give_up, [process])
         guard.start()
         try:
             _send(process.stdin, question)
@@ -115,7 +114,12 @@ class Child:
             guard.cancel()
             if answer is None:
                 _end(process)
+        self._late = self._late or process.returncode == -signal.SIGXCPU
         return answer
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        self._late = True
+        process.kill()
 
 
 def _started(memory: int) -> subprocess.Popen[bytes]:

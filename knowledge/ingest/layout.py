@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 from statistics import median
 
 from knowledge.ingest.draft import Block, line
-from knowledge.ingest.passages import begins_part
+from knowledge.ingest.passages import begins_part, pauses
 
 SOFT = "\u00ad"
 """Stands at the end of a word that is divided, or was joined with a hyphen."""
@@ -28,7 +28,6 @@ FEWEST_LINES, NARROWEST, MOST_CROSSING = 3, 15, 0.2
 """What a column has at least: lines, characters in its usual line; and the share of lines that may cross a gutter."""
 
 _ENDS = tuple(".!?:;…։")
-_BULLET = re.compile(r"[•●▪◦–—\-*]\s|\(?\w{1,3}[.)]\s")
 _PAGE_NUMBER = re.compile(
     r"[\s\-–—|\[(]*(?:(?:page|p|стор(?:інка)?|с(?:тр)?)\b\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})"
     r"(?:\s*(?:/|of|из|з|із)\s*\d{1,4})?[\s\-–—|\])]*",
@@ -89,8 +88,7 @@ def paragraphs(pages: Sequence[Sequence[Line]]) -> list[Block]:
     for number, held in _held_together(kept, usual):
         text = line(_joined([each.text for each in held], known))
         # What begins with a small letter goes on from somewhere: it is set larger, but it is no heading.
-        level = 0 if text[:1].islower() else levels.get(held[0].size, 0)
-        blocks.append(Block(text, level, number))
+        blocks.append(Block(text, 0 if text[:1].islower() else levels.get(held[0].size, 0), number))
     return blocks
 
 
@@ -115,9 +113,10 @@ def _line(run: Sequence[Word]) -> Line:
     text = run[0].text
     for last, word in pairwise(run):
         # A hyphen inside of a line divides nothing.
-        text = (
-            f"{text[:-1]}-" if text.endswith(SOFT) else f"{text} " if word.left - last.right > last.size / 20 else text
-        )
+        if text.endswith(SOFT):
+            text = f"{text[:-1]}-"
+        elif word.left - last.right > last.size / 20:
+            text += " "
         text += word.text
     # The height of most letters: a word in another font is often higher or lower than its line.
     heights: Counter[tuple[float, float]] = Counter()
@@ -256,18 +255,17 @@ def _pitch(page: Sequence[Line]) -> float:
 
 
 def _continues(above: Line, below: Line, pitch: float) -> bool:
-    if begins_part(below.text) or _BULLET.match(below.text):
-        return False
     step = above.bottom - below.bottom
     ended = above.text.endswith(_ENDS)
+    short = above.right < above.end - (above.end - above.start) / 5
+    if begins_part(below.text) and (pauses(above.text) or short):
+        return False
     if abs(above.size - below.size) > above.size / 10 and (ended or not below.text[:1].islower()):
         return False
     if step <= 0 or step > 3 * above.size or (above.start, above.end) != (below.start, below.end):
         # Another column, another page, or a picture between them.
         return not ended and above.right > above.end - (above.end - above.start) / 4
-    hanging = begins_part(above.text) or _BULLET.match(above.text)
-    indented = below.left - above.left > below.size / 2 and not hanging
-    short = above.right < above.end - (above.end - above.start) / 5
+    indented = below.left - above.left > below.size / 2 and not begins_part(above.text)
     return step < 1.35 * pitch and not indented and not (ended and short)
 
 

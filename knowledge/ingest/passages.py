@@ -19,15 +19,17 @@ LONGEST_HEADING = 30
 LONGEST_WORD = 300
 """Characters; what is longer is no word, and is cut, so that the size of a passage is bounded too."""
 
-ARTICLE_LEVEL = 9
-"""The level of an article's heading: below every heading that a format knows."""
+CAPITALS_LEVEL, ARTICLE_LEVEL = 7, 9
+"""The levels of a line in capitals and of an article's heading: below every heading that a format knows."""
 
 _ARTICLE = re.compile(
     r"(?P<label>(?:Article|Art\.|Section|Rule|Стаття|Статья|Артыкул|Правило|Articolul|Maddə|Հոդված|მუხლი)\s+№?\s*"
     r"(?:\d[\w\-\u2011]*(?:\.\d+)*|[IVXLC]+\b)|\d+-(?:бап|бабы|maddə)|§\s?\d[\w\-]*(?:\.\d+)*)\s*(?P<after>.?)",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?:\((\d{1,4})\)|(\d{1,4})[.)])\s+(?=\S)")
+_NUMBERED = re.compile(r"(?:\((\d{1,3})\)|(\d{1,3})[.)])\s+(?=\S)")
+_ITEM = re.compile(r"(?:[•●▪◦–—\-*+]|\((?:\w|[ivx]{2,4})\)|(?:\w|[ivx]{2,4})\)|[ivx]{2,4}\.)\s+(?=\S)")
+_PAUSES = re.compile(r"(?:[.;:,!?…։]|\b(?:and|or|and/or|та|і|або|и|или|şi|și|sau))$")
 _SENTENCE = re.compile(r"""[.!?…։]["»”’)\]]*\s+(?=["«“„(\[]?[^\W_a-zа-яёіїєґўәғқңөұүһա-ֆ])""")
 _ABBREVIATION = re.compile(
     r"\b(?:\w|no|nos|art|arts|para|paras|pp|cf|vs|mr|mrs|ms|dr|prof|vol|ed|eds|inc|ltd|co|ст|стст|пп|гг|рр|см|див|"
@@ -98,8 +100,13 @@ def passages(blocks: Iterable[Block], title: str = "") -> tuple[Passage, ...]:
 
 
 def begins_part(text: str) -> bool:
-    """Tell whether a line begins a part of a document by itself: an article or a numbered paragraph."""
-    return bool(_article(text) or _NUMBERED.match(text))
+    """Tell whether a line looks like the beginning of an article, a numbered paragraph or an item of a list."""
+    return bool(_article(text) or _NUMBERED.match(text) or _ITEM.match(text))
+
+
+def pauses(text: str) -> bool:
+    """Tell whether something may begin after this line: after "under Article" a line "5. The Court" begins nothing."""
+    return bool(_PAUSES.search(text))
 
 
 def is_titled(text: str) -> bool:
@@ -131,6 +138,8 @@ def _as_heading(block: Block) -> Block:
         return replace(block, level=0)
     if not block.level and _is_article_heading(block.text):
         return replace(block, level=ARTICLE_LEVEL)
+    if not block.level and block.text.isupper() and 1 < _length(block.text) <= 15:
+        return replace(block, level=CAPITALS_LEVEL)
     return block
 
 

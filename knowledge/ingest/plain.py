@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from charset_normalizer import from_bytes
 
 from knowledge.ingest.draft import Block, Unfit, clean, line
-from knowledge.ingest.passages import LONGEST_HEADING, begins_part, is_titled
+from knowledge.ingest.passages import LONGEST_HEADING, begins_part, is_titled, pauses
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -38,8 +38,10 @@ _UNDERLINED = re.compile(r"(=+|-{3,})\s*$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _RULE = re.compile(r"\s*([-*_])(\s*\1){2,}\s*$")
 _TABLE_RULE = re.compile(r"[\s:|-]+$")
-_ITEM = re.compile(r"\s*(?:[-*+•–—]|\(?\w{1,3}[.)])\s+(?=\S)")
 _EMPTY_LINES = re.compile(r"\n[ \n]*\n")
+SHORTEST_LINE = 50
+"""Characters; a shorter line of a paragraph is its last."""
+
 _BULLET = re.compile(r"[-*+•]\s+")
 _INLINE = (
     (re.compile(r"!?\[([^\[\]]{0,500})\](?:\([^()\s]{0,2000}(?:\s+\"[^\"]{0,500}\")?\)|\[[^\[\]]{0,200}\])"), r"\1"),
@@ -102,7 +104,9 @@ def _joined(lines: Iterable[str]) -> Iterator[str]:
     held: list[str] = []
     for each in lines:
         titled = len(held) == 1 and is_titled(line(held[0])) and line(each)[:1].isupper()
-        if not each.strip() or titled or begins_part(each.strip()) or _ITEM.match(each):
+        last = line(held[-1]) if held else ""
+        begins = begins_part(each.strip()) and (len(last) < SHORTEST_LINE or pauses(last))
+        if not each.strip() or titled or begins:
             yield from filter(None, [line(" ".join(held))])
             held = []
         held.append(each)
