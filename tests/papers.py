@@ -1,6 +1,7 @@
 """Small real files of every format, made when they are asked for: what tests of ingestion read, cut and bend."""
 
 import io
+import re
 import zipfile
 from functools import cache
 from xml.sax.saxutils import escape
@@ -27,7 +28,7 @@ def pdf(pages, *, title="", trailer=b""):
     kids = []
     for page in pages:
         stream = b"".join(
-            b"BT /F %g Tf %g %g Td (%s) Tj ET\n" % (size, x, y, text.encode("latin-1").replace(b"(", b"\\("))
+            b"BT /F %g Tf %g %g Td (%s) Tj ET\n" % (size, x, y, re.sub(rb"[()\\]", rb"\\\g<0>", text.encode("latin-1")))
             for x, y, size, text in page
         )
         objects.append(b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream))

@@ -140,7 +140,7 @@ def test_a_paragraph_goes_on_over_the_page_and_its_notes_come_after_it(said):
 def test_a_line_that_only_looks_like_a_beginning_begins_nothing(said):
     lines = [
         "The applicant complained that his rights under Article",
-        "5. The Court therefore finds that rules named in",
+        "5. The Court therefore finds that the rules named in",
         "(a) the law were not followed. It is only the eve of",
         "12. May now, and the complaint is well founded.",
     ]
