@@ -5,7 +5,7 @@ not: it holds everyday words of this work, written for this project, so that a q
 texts in another. Every language in which no native speaker has read a row yet is named in the row itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,22 +73,29 @@ class Glossary:
     def spans(self, said: Sequence[str], stems: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
         """Yield every phrase among these folded words, the short ones inside long ones too.
 
-        A phrase is known by the stems of its words. Bluntly, their first letters do as well: that lets an
-        ending pass which no stemmer knows, and is meant for questions, not for documents.
+        A phrase is known by the stems of its words. Bluntly, a word also is what it begins with, if that is a word
+        by itself, or else what has the same first letters: that lets an ending pass which no stemmer knows, and is
+        meant for questions, not for documents.
         """
         for start, first in enumerate(stems):
-            lengths = self._phrases.lengths.get(first, ())
-            for length in (
-                sorted({*lengths, *self._blunt.lengths.get(_cut(said[start], 4), ()), 1}) if bluntly else lengths
-            ):
-                end = start + length
-                if end > len(stems):
-                    continue
+            lengths: Iterable[int] = self._phrases.lengths.get(first, ())
+            if bluntly:
+                lengths = sorted({1, *lengths, *self._blunt.lengths.get(_cut(said[start], 4), ())})
+            for end in (start + length for length in lengths if start + length <= len(stems)):
                 meanings = self._phrases.meanings.get(tuple(stems[start:end]))
+                if meanings is None and bluntly and end == start + 1:
+                    meanings = self._word_within(said[start])
                 if meanings is None and bluntly:
                     meanings = self._blunt.meanings.get(_bluntly(said[start:end]))
                 if meanings:
                     yield Span(start, end, meanings)
+
+    def _word_within(self, word: str) -> frozenset[str] | None:
+        """Return the meanings of the longest word with which a word begins: құқық in құқықтары."""
+        for letters in range(len(word) - 1, max(3, len(word) // 2) - 1, -1):
+            if (meanings := self._phrases.meanings.get((word[:letters],))) is not None:
+                return meanings
+        return None
 
     def places_in(self, text: str) -> list[str]:
         """Return the codes of the places that a text names, in the order in which it names them."""

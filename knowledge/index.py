@@ -28,9 +28,9 @@ from rapidfuzz import fuzz, process
 from tantivy import Occur, Query
 
 from knowledge.glossary import Glossary
-from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words
+from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words, words_and_numbers
 
-ANALYSIS = 1
+ANALYSIS = 2
 """Raised whenever a text becomes other tokens than before: every index is then built anew."""
 LONGEST_TEXT = 2_000
 """Characters of a question that are read: the rest makes an answer slower, not better."""
@@ -51,8 +51,10 @@ _NUMBER, _PLACE, _PHRASE, _REPEATED, _BEGINNING, _ECHO = 1.5, 1.75, 0.5, 0.2, 0.
 _GIVEN = 3
 # How many unknown words of a question are compared with names, and the lengths for which that makes sense.
 _NAMES_HEARD, _NAME_LENGTHS = 6, range(4, 31)
-# Memory that tantivy may fill before it writes a segment.
-_HEAP = 30_000_000
+# Memory that tantivy may fill before it writes a segment, for many documents and for a few.
+_HEAP, _LITTLE_HEAP, _MANY = 60_000_000, 15_000_000, 1_000
+# Segments after which a change waits until some of them have become one: more of them make a search slower.
+_MOST_SEGMENTS = 8
 _STATE = "#state"
 
 
@@ -169,10 +171,10 @@ class Question:
         }
 
     def _answered(self, text: str) -> set[int]:
-        said, how = words(text), tongue(text)
+        (said, counted), how = words_and_numbers(text), tongue(text)
         known = {stem(word, how) for word in said}
         known.update(filter(None, map(beginning, said)))
-        known.update(numbers(text))
+        known.update(counted)
         return {
             place
             for place, ways in self._asked.items()
@@ -244,13 +246,14 @@ class Index:
 
         Either all of it is done or nothing. Returns False, with nothing done, if another process is writing.
         """
+        come = list(come)
         try:
-            writer = self._index.writer(_HEAP, 1)
+            writer = self._index.writer(_HEAP if len(come) > _MANY else _LITTLE_HEAP, 1)
         except ValueError:  # the lock is taken
             return False
         for whole in gone:
             writer.delete_documents_by_term("whole", whole)
-        self._write(writer, come, reached)
+        self._write(self._index, writer, come, reached)
         self.reload()
         return True
 
@@ -293,24 +296,30 @@ class Index:
     def question(self, asked: str) -> Question:
         """Read a question."""
         groups = self._groups(asked[:LONGEST_TEXT])
-        rarity = [
-            group.worth * _rarity(min(sum(self._held(token) for token in group.tokens), self._size), self._size)
-            for group in groups
-        ]
-        return Question(groups, self._glossary, rarity)
+        return Question(groups, self._glossary, [group.worth * self._rarity(group) for group in groups])
 
-    def tokens(self, text: str) -> Iterator[str]:
-        """Yield the tokens of a text, each as often as it is said."""
-        said, how = words(text), tongue(text)
+    def tokens(self, text: str, *, every: bool = True) -> Iterator[str]:
+        """Yield the tokens of a text, each as often as it is said; of `every` meaning, or of phrases and places."""
+        (said, counted), how = words_and_numbers(text), tongue(text)
         stems = [stem(word, how) for word in said]
         for word, its in zip(said, stems, strict=True):
             if word not in LITTLE_WORDS:
                 yield its
                 if blunt := beginning(word):
                     yield blunt
-        yield from numbers(text)
+        yield from counted
         for span in self._glossary.spans(said, stems):
-            yield from span.meanings
+            if every or span.end - span.start > 1:
+                yield from span.meanings
+            else:
+                yield from span.meanings & self._places
+
+    def _rarity(self, group: _Group) -> float:
+        """Tell how rare it is that a document has any of these tokens, as if they knew nothing of one another."""
+        lacking = 1.0
+        for token in group.tokens:
+            lacking *= 1 - self._held(token) / self._size
+        return _rarity(self._size * (1 - lacking), self._size)
 
     def _held(self, token: str) -> int:
         return self._searcher.doc_freq("tokens", token)
@@ -344,7 +353,8 @@ class Index:
                 phrases.append(_Group(_PLACE if place else worth, meanings, echo=not place))
                 echoes.update(word for meaning in meanings for word in self._glossary.english(meaning))
             elif group := said.get(span.start):
-                group.tokens |= meanings
+                ways = (way for meaning in span.meanings - self._places for way in self._glossary.ways(meaning))
+                group.tokens |= meanings | {way[0]: 1.0 for way in ways if len(way) == 1}
                 group.worth = _PLACE if place else group.worth
         self._hear_names(asked, said)
         return [
@@ -393,9 +403,9 @@ class Index:
     def _fill(self, index: tantivy.Index) -> None:
         writer = index.writer(_HEAP, 1)
         writer.delete_all_documents()
-        self._write(writer, self._base, 0)
+        self._write(index, writer, self._base, 0)
 
-    def _write(self, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
+    def _write(self, index: tantivy.Index, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
         for each in come:
             row = tantivy.Document()
             row.add_text("key", each.key)
@@ -410,11 +420,14 @@ class Index:
         state.add_unsigned("reached", reached)
         writer.add_document(state)
         writer.commit()
-        writer.wait_merging_threads()
+        index.reload()
+        if index.searcher().num_segments > _MOST_SEGMENTS:
+            writer.wait_merging_threads()
 
     def _counted(self, document: Document) -> Iterator[str]:
+        # The meaning of a single word says no more than its stem: a question asks for all its stems instead.
         for times, text in document.texts:
-            yield from list(self.tokens(text)) * times
+            yield from list(self.tokens(text, every=False)) * times
         yield from document.meanings * _GIVEN
 
 
@@ -439,7 +452,7 @@ def _one_of(schema: tantivy.Schema, facet: str, values: Collection[str]) -> Quer
     return Query.boolean_query([(Occur.Should, each) for each in terms])
 
 
-def _rarity(held: int, size: int) -> float:
+def _rarity(held: float, size: int) -> float:
     return log(1 + (size - held + 0.5) / (held + 0.5))
 
 

@@ -91,12 +91,29 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the folded words of a text in their order; a word is a run of letters and digits."""
-    return [_plain_number(word) for word in _WORD.findall(fold(text))]
+    return _words(fold(text))
 
 
 def numbers(text: str) -> list[str]:
     """Return article, case and application numbers in one piece: "7031(c)", "55723/00", "4012-ix"."""
-    return [_plain_number(found) for found in _JOINED.findall(fold(text)) if _DIGIT.search(found)]
+    return _numbers(fold(text))
+
+
+def words_and_numbers(text: str) -> tuple[list[str], list[str]]:
+    """Return both, for little more than one of them costs."""
+    folded = fold(text)
+    return _words(folded), _numbers(folded)
+
+
+def _words(folded: str) -> list[str]:
+    found = _WORD.findall(folded)
+    return list(map(_plain_number, found)) if _DIGIT.search(folded) else found
+
+
+def _numbers(folded: str) -> list[str]:
+    if not _DIGIT.search(folded):
+        return []
+    return [_plain_number(found) for found in _JOINED.findall(folded) if _DIGIT.search(found)]
 
 
 def tongue(text: str) -> str:
@@ -132,6 +149,7 @@ def stem(word: str, tongue: str = "en") -> str:
 _STEMMERS = {"ro": "romanian", "tr": "turkish", "az": "turkish"}
 
 
+@lru_cache(maxsize=1 << 16)
 def beginning(word: str, letters: int = 5) -> str | None:
     """Return "~" and the word's first letters, a blunter stem; None for a number or a shorter word."""
     if len(word) < letters or _DIGIT.search(word):

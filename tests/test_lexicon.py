@@ -1,4 +1,4 @@
-"""The field lexicon as data: written in the right letters, without doubles, enough of it, and waiting for native readers."""
+"""The field lexicon as data: enough of it, in the right letters, without doubles, waiting for native readers."""
 
 import json
 import re
@@ -68,6 +68,6 @@ def test_no_way_stands_twice_in_one_row_and_no_row_twice() -> None:
 
 def test_every_row_says_it_in_english_russian_and_ukrainian_and_names_whom_it_waits_for() -> None:
     for file, row in ROWS:
-        assert row["en"] and row["ru"] and row["uk"], (file, row)
+        assert {"en", "ru", "uk"} <= {name for name, words in row.items() if words}, (file, row)
         said = {language for language in LETTERS if row.get(language)}
         assert set(row["native_review_needed"]) == said, (file, row["en"])
