@@ -512,5 +512,5 @@ def confident(coverage: float, language: str) -> bool:
     return coverage >= _ENOUGH.get(language, _ENOUGH_ELSEWHERE)
 
 
-_ENOUGH: Mapping[str, float] = {"en": 0.6, "uk": 0.5, "ru": 0.5}
-_ENOUGH_ELSEWHERE = 0.6
+_ENOUGH: Mapping[str, float] = {"en": 0.65, "uk": 0.5, "ru": 0.5}
+_ENOUGH_ELSEWHERE = 0.65

@@ -65,7 +65,7 @@ _TABLES = {
     for name, languages in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 # How an order ends in Ukrainian and Russian; so does no infinitive.
-_IMPERATIVE = re.compile(r"(?!.*(?:ти|[аеиоуыюяє]ть|т[иь]ся|тись)$).*(?:й|йте|іть|їть|ите|и|ь|ьте)")
+_IMPERATIVE = re.compile(r"(?!.*(?:ти|[аеиоуыюяє]ть|т[иь]ся|тись)$).*(?:й|йте|іть|їть|ите|[жчшщ]те|и|ь|ьте)")
 _ROLE = re.compile(r"\s*(?:system|assistant|user|developer|human|система|асистент|ассистент)\s*:", re.IGNORECASE)
 
 
@@ -122,6 +122,8 @@ def _orders(said: str) -> bool:
         or words.near("act", "thing", 5, order=True, after=True)
         or (words.near("you", "act", 3, after=True) and words.near("act", "thing", 5, after=True))
         or words.near("say", "user", 4)
+        or words.near("say", "crowd", 3, order=True, after=True)
+        or words.near("give", "talk", 4, order=True, after=True)
         or words.near("answer", "only", 1, order=True, after=True)
         or words.near("you", "machine", 6)
     )
