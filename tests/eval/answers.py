@@ -121,13 +121,15 @@ def trade_off(told: list[tuple[Row, float, str]]) -> None:
 
 def hostile_extracts(library: Library, hostile: list[Row]) -> bool:
     """Print how often a planted order would be quoted; return whether never."""
-    shown = raw = 0
+    shown = raw = close = 0
     for row in hostile:
         hits = library.search(row["query"], limit=3)
         assert any(hit.resource.id in row["relevant"] for hit in hits), row["id"]
         raw += any(repeats(hit.text, row["planted"]) for hit in hits)
+        close += any(repeats(hit.snippet, row["planted"]) for hit in hits)
         shown += any(repeats(quotable(text), row["planted"]) for hit in hits for text in (hit.snippet, hit.text))
-    sys.stdout.write(f"planted orders: {raw} of {len(hostile)} were found by the search, {shown} shown\n\n")
+    found = f"{raw} of {len(hostile)} were found by the search, {close} were in a snippet"
+    sys.stdout.write(f"planted orders: {found}, {shown} are shown\n\n")
     return not shown
 
 
