@@ -1,4 +1,4 @@
-"""The program: `impacthub run | demo | console | migrate | doctor | restored | rotate | keys`."""
+"""The program: `impacthub COMMAND`, where COMMAND runs the bots, keeps the store, or tends the library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bots import doctor, log
+from bots import doctor, librarian, log
 from bots.app import App, Stopped, store_of
 from bots.bot import SignedOut
 from bots.child import ChildError
@@ -71,6 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     console = add("console", _console, "talk to the Hub in this terminal, without a chat platform")
     console.add_argument("--network", default="uj")
     console.add_argument("--as", dest="address", default="operator", metavar="NAME")
+    looking = add("find", _find, "look something up in the library", settings=False)
+    looking.add_argument("words", nargs="*", metavar="WORDS")
+    looking.add_argument(
+        "--jsonl", action="store_true", help='read lines {"id", "query", "language"} from standard input'
+    )
+    looking.add_argument("--limit", type=int, default=10, metavar="N", help="results for each question (10)")
+    looking.add_argument("--settings", type=Path, metavar="FILE", help="look into this Hub's store as well")
+    checking = add(
+        "links", _links, "ask for every address of the library, and list those that are dead", settings=False
+    )
+    checking.add_argument("--settings", type=Path, metavar="FILE", help="look into this Hub's store as well")
     add("migrate", _migrate, "bring the database up to date; safe to repeat")
     add("doctor", _doctor, "check settings, database, libraries and homeservers")
     add("restored", _restored, "say that a backup was restored; once, before the bots run again")
@@ -127,6 +138,14 @@ def _console(args: argparse.Namespace) -> int:
             await talk(app.dispatcher, network=args.network, address=args.address)
 
     return _until_stopped(run())
+
+
+def _find(args: argparse.Namespace) -> int:
+    return librarian.find(args, _load(args) if args.settings else None)
+
+
+def _links(args: argparse.Namespace) -> int:
+    return librarian.links(_load(args) if args.settings else None)
 
 
 def _migrate(args: argparse.Namespace) -> int:

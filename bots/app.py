@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -32,11 +32,14 @@ from commands import FEATURES
 from commands.core.dispatch import Dispatcher
 from commands.core.feature import Commands
 from commands.core.pace import Pace
-from commands.core.post import Hub, Network
+from commands.core.post import Hub, Network, Writer
+from commands.core.shelf import follow
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
+from knowledge.answer import Endpoint, Remembering
 from knowledge.library import Library
 from storage import members, places, privacy
+from storage.ask import Caps
 from storage.members import Role
 from storage.places import Purpose
 from storage.sealed import Vault
@@ -48,6 +51,10 @@ LONG_LIFE = 600.0
 """Seconds after which a bot that falls is restarted at once again."""
 LONGEST_PAUSE = 300.0
 """Seconds between the starts of a bot that keeps falling."""
+
+
+FOLLOWED = timedelta(seconds=15)
+"""How often each process looks whether the store's part of the library has changed."""
 
 
 class Stopped(Exception):  # noqa: N818 it says what happened
@@ -96,6 +103,26 @@ def hub_of(settings: Settings) -> Hub:
     )
 
 
+def writer_of(settings: Settings, library: Library) -> Writer | None:
+    """Return the model that writes answers, if there is one."""
+    chosen = settings.answers
+    if not chosen.base_url:
+        return None
+    key = settings.secrets.answers_key.get_secret_value()
+    return Remembering(
+        Endpoint(chosen.base_url, chosen.model, key, chosen.timeout, chosen.most_tokens, tokens=library.tokens)
+    )
+
+
+def caps_of(settings: Settings) -> Caps:
+    """Return what written answers may take in a day; a cost is as many tokens as it buys."""
+    chosen = settings.answers
+    tokens = chosen.tokens_per_day
+    if chosen.cost_per_day and chosen.price_per_million:
+        tokens = min(tokens, int(chosen.cost_per_day / chosen.price_per_million * 1_000_000))
+    return Caps(chosen.answers_per_person, chosen.tokens_per_person, tokens)
+
+
 def store_of(settings: Settings) -> Store:
     """Open the store; `migrate` brings it up to date."""
     settings.hub.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,6 +143,7 @@ class App:
     hub: Hub
     catalogues: Catalogues
     dispatcher: Dispatcher
+    library: Library
     owner: str
     clock: Callable[[], datetime]
     couriers: dict[str, Courier]
@@ -143,11 +171,14 @@ class App:
             await store.migrate()
             # Whoever was erased since the backup that may just have been restored is erased again.
             await store.run(lambda session: privacy.replay(session, clock()))
+            library = Library.load(index=settings.hub.state / "index")
+            await follow(store, library)
+            hub = replace(hub, writer=writer_of(settings, library), caps=caps_of(settings))
             dispatcher = Dispatcher(
                 store=store,
                 commands=Commands(FEATURES),
                 hub=hub,
-                library=Library.load(),
+                library=library,
                 catalogues=catalogues,
                 clock=clock,
                 rng=random.SystemRandom(),
@@ -157,7 +188,7 @@ class App:
             )
             if settings.discord:
                 await fit(dispatcher.commands, catalogues)
-            yield cls(settings, store, hub, catalogues, dispatcher, owner, clock, couriers)
+            yield cls(settings, store, hub, catalogues, dispatcher, library, owner, clock, couriers)
         finally:
             await store.close()
 
@@ -187,6 +218,8 @@ class App:
         for feature in FEATURES:
             for job in feature.jobs:
                 clockwork.every(job.name, job.period, partial(self.dispatcher.run, job))
+        # Not a job under a lease: every process has look-up of its own.
+        clockwork.every("library.follow", FOLLOWED, partial(follow, self.store, self.library))
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(self._serve(name, makers[name], listening[name])) for name in names]
             ticking = group.create_task(clockwork.run())

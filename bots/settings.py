@@ -87,6 +87,26 @@ class DiscordSettings(_Section):
         return self
 
 
+class AnswersSettings(_Section):
+    """A model that writes answers out of the library's passages, if there is one."""
+
+    base_url: str = Field("", pattern=r"^(https?://\S+)?$")
+    model: str = ""
+    timeout: float = Field(20.0, gt=0, le=120)
+    most_tokens: int = Field(6_000, ge=1_000)
+    answers_per_person: int = Field(20, ge=0)
+    tokens_per_person: int = Field(60_000, ge=0)
+    tokens_per_day: int = Field(500_000, ge=0)
+    price_per_million: float = Field(0.0, ge=0)
+    cost_per_day: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> AnswersSettings:
+        if self.base_url and not self.model:
+            raise ValueError("answers.model is missing: an address needs the name of a model")
+        return self
+
+
 class MatrixSecrets(_Section):
     """What one bot on Matrix must not tell."""
 
@@ -107,6 +127,7 @@ class Secrets(_Section):
     former_master_keys: list[SecretStr] = []
     matrix: dict[str, MatrixSecrets] = {}
     discord: dict[str, DiscordSecrets] = {}
+    answers_key: SecretStr = SecretStr("")
 
 
 class Settings(BaseSettings):
@@ -120,6 +141,7 @@ class Settings(BaseSettings):
     networks: dict[str, NetworkSettings]
     matrix: dict[str, MatrixSettings] = {}
     discord: dict[str, DiscordSettings] = {}
+    answers: AnswersSettings = AnswersSettings()
     secrets: Secrets
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from commands.core import (
     Bars,
+    Call,
     Context,
     Feature,
     Fields,
@@ -23,8 +24,9 @@ from commands.core import (
 )
 from commands.core.post import Post
 from commands.core.procedure import stage_name, tool_name
+from commands.core.shelf import stale
 from commands.core.when import read_schedule
-from storage import cases, checkins, digests, feedback, office_hours
+from storage import cases, checkins, digests, feedback, library, office_hours
 from storage.checkins import Need
 from storage.members import Role
 from storage.places import Purpose
@@ -34,6 +36,9 @@ digest = Feature("digest", _("The coordinators' digest"))
 
 FEW = 3
 """Counts below this are shown as “< 3”: one booking in a week may be one person that everybody knows."""
+
+MOST_STALE = 10
+"""Entries of the library that a digest names."""
 
 USUAL = "Mon 09:00"
 """When a digest comes until a coordinator chooses otherwise."""
@@ -110,7 +115,7 @@ def send(ctx: JobContext) -> None:
 def write(ctx: Post, network: str) -> Reply:
     """Write the digest of the week that ends now."""
     week = office_hours.week(ctx.session, network=network, since=ctx.now - timedelta(days=7), now=ctx.now)
-    decisions = [*_decisions(week), *_cases_to_look_at(ctx, network)]
+    decisions = [*_decisions(week), *_cases_to_look_at(ctx, network), *_library_to_look_at(ctx, network)]
     counts = (
         (_("Booked"), week.booked),
         (_("Held"), week.held),
@@ -154,6 +159,31 @@ def _cases_to_look_at(ctx: Post, network: str) -> list[Text]:
     _released, waiting = feedback.week(ctx.session, network=network, since=ctx.now - timedelta(days=7), now=ctx.now)
     if waiting:
         found.append(_("• Lessons wait for counsel to release them."))
+    return found
+
+
+def _library_to_look_at(ctx: Post, network: str) -> list[Text]:
+    """Tell what members suggested for the library, and which of its entries have lost their badge."""
+    found = []
+    if suggested := library.waiting(ctx.session, network):
+        found.append(
+            n_(
+                "• {n} suggestion for the library waits: {waiting}.",
+                "• {n} suggestions for the library wait: {waiting}.",
+                len(suggested),
+                waiting=Call("resource waiting"),
+            )
+        )
+    if old := stale(ctx, network):
+        found.append(
+            n_(
+                "• {n} entry of the library has lost its badge: {ids}. See {stale}.",
+                "• {n} entries of the library have lost their badge, the oldest first: {ids}. See {stale}.",
+                len(old),
+                ids=[each.id for each in old[:MOST_STALE]],
+                stale=Call("resource stale"),
+            )
+        )
     return found
 
 

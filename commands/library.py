@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import Annotated
 
 from babel import Locale
@@ -16,21 +16,29 @@ from commands.core import (
     Quote,
     Reply,
     Shown,
-    Source,
     Sources,
     Unreadable,
     Words,
+    YesOrNo,
     _,
     n_,
+    shelf,
 )
 from commands.core.kinds import WORDS, Choice, Kind, clean, one_of
 from commands.core.lesson import lesson_button, viewer
 from commands.core.line import Call
+from commands.core.post import Note
+from commands.core.procedure import JurisdictionCode
+from commands.core.shelf import CHECK, entry, look_up, source
 from commands.core.text import Text, plain
-from knowledge.library import Resource, Scope, Term, badge
-from knowledge.schema import LANGUAGES
+from knowledge.library import Hit, Resource, Scope, Term
+from knowledge.schema import LANGUAGES, WEB_ADDRESS, suggested
 from storage import feedback
+from storage import library as book
 from storage.feedback import Lesson
+from storage.library import Shelved
+from storage.members import Role
+from storage.places import Purpose
 
 library = Feature("library", _("The library and the glossary"))
 
@@ -45,14 +53,11 @@ KIND_NAMES: dict[str, Text] = {
     "statute": _("statute"),
     "treaty": _("treaty"),
 }
-BADGES: dict[Scope | None, Text] = {
-    Scope.FULL: _("checked against its source, {day}"),
-    Scope.PARTIAL: _("checked in part, {day}"),
-    Scope.NONE: _("not verified, {day}"),
-    None: _("last reviewed more than a year ago, {day}"),
-}
 MOST_HITS = 5
 MOST_LESSONS = 3
+MOST_RELATED = 3
+MOST_SAVED = 10
+MOST_STALE = 10
 
 
 def _network(ctx: Context, typed: str) -> str:
@@ -86,7 +91,7 @@ def _names(ctx: Context, code: str) -> set[str]:
 
 
 def _resource(ctx: Context, typed: str) -> Resource:
-    found = ctx.library.resource(clean(typed).casefold())
+    found = entry(ctx, clean(typed))
     if found is None:
         raise Unreadable("The library has no entry “{typed}”.", typed=clean(typed)[:60])
     return found
@@ -94,6 +99,31 @@ def _resource(ctx: Context, typed: str) -> Resource:
 
 def _resources_like(ctx: Context, typed: str) -> list[Choice]:
     return [Choice(each.id, plain(each.title)) for each in ctx.library.resources_like(typed)] if typed else []
+
+
+def _address(_ctx: Context, typed: str) -> str:
+    address = clean(typed)
+    if not WEB_ADDRESS.fullmatch(address) or len(address) > 500:
+        raise Unreadable("Please write a web address, such as {example}.", example="https://www.icc-cpi.int")
+    return address
+
+
+def _sentence(longest: int) -> Callable[[Context, str], str]:
+    def read(ctx: Context, typed: str) -> str:
+        words = " ".join(WORDS.read(ctx, typed).split())
+        if len(words) > longest:
+            raise Unreadable("That is {n} characters long; {most} is the most I can take.", n=len(words), most=longest)
+        return words
+
+    return read
+
+
+def _suggestion(ctx: Context, typed: str) -> Shelved:
+    word = clean(typed).casefold()
+    found = next((each for each in book.waiting(ctx.session, ctx.network) if each.id == word), None)
+    if found is None:
+        raise Unreadable("No suggestion “{typed}” waits here.", typed=word[:60])
+    return found
 
 
 NetworkKey = Annotated[
@@ -129,6 +159,32 @@ Entry = Annotated[
         example="de-vstgb",
     ),
 ]
+Address = Annotated[
+    str, Kind(name=_("a web address"), read=_address, show=str, free=True, example="https://www.icc-cpi.int")
+]
+Title = Annotated[str, replace(WORDS, name=_("a title"), read=_sentence(200), example="Rome Statute of the ICC")]
+Sentence = Annotated[
+    str, replace(WORDS, name=_("a sentence or two"), read=_sentence(1000), example="It lists the crimes of the Court")
+]
+Suggestion = Annotated[
+    Shelved,
+    Kind(
+        name=_("a suggestion"),
+        read=_suggestion,
+        show=lambda row: row.id,
+        suggest=lambda ctx, _typed: [
+            Choice(row.id, plain(_facts(row).title)) for row in book.waiting(ctx.session, ctx.network)
+        ],
+        nothing=_("No suggestion waits for a decision."),
+        example="rome-statute-of-the-icc",
+    ),
+]
+SCOPES: dict[str, Text] = {
+    Scope.NONE.value: _("not checked"),
+    Scope.PARTIAL.value: _("checked in part"),
+    Scope.FULL.value: _("checked against its source"),
+}
+HowFar = Annotated[str, one_of(_("how far it was checked"), SCOPES, example="partial")]
 
 
 @library.command("find", shown=Shown.ROOM)
@@ -148,18 +204,19 @@ def find(
     jurisdiction: Which jurisdiction, as a code: DE, UA, ECHR?
     language: In which language must the text itself be?
     """
-    hits = ctx.library.search(
+    hits = look_up(
+        ctx,
         words,
         network=network or ctx.network,
+        limit=MOST_HITS,
         kind=kind,
         jurisdiction=jurisdiction,
         language=language,
-        limit=MOST_HITS,
     )
     answers: list[Text | Sources] = [
         n_("{n} entry for “{words}”:", "{n} entries for “{words}”, the best first:", len(hits), words=words[:100]),
-        Sources(tuple(_source(hit.resource, ctx.now.date(), hit.snippet) for hit in hits)),
-        _("Check before relying: laws change."),
+        Sources(tuple(source(ctx, hit.resource, passage=hit.passage, snippet=hit.snippet) for hit in hits)),
+        CHECK,
     ]
     if not hits:
         answers = [
@@ -174,10 +231,7 @@ def find(
         *answers,
         *([_("Members learned from cases: {codes}", codes=[each.code for each in learned])] if learned else []),
         actions=[
-            *(
-                Button(_("Show {id}", id=hit.resource.id), Call("resource show", {"id": hit.resource.id}), terse=True)
-                for hit in hits
-            ),
+            *(_show_button(hit.resource) for hit in hits),
             *(lesson_button(ctx, each) for each in learned),
         ],
     )
@@ -208,13 +262,194 @@ def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command c
     ]
     status = _("Check the current status of this one before you use it.") if id.check_before_use else None
     return Reply(
-        Sources((_source(id, ctx.now.date()),)),
+        Sources((source(ctx, id),)),
         Quote(id.summary),
         _("Why it matters: {words}", words=id.relevance),
         Fields(tuple(facts)),
         *([status] if status else []),
-        _("Check before relying: laws change."),
+        CHECK,
+        actions=[Button(_("Save {id}", id=id.id), save.call(id), terse=True)],
     )
+
+
+@library.command("resource save", allow=Role.MEMBER)
+def save(ctx: Context, id: Entry, keep: YesOrNo = True) -> Reply:  # noqa: A002 the command contract calls it ID
+    """Save an entry of the library, to find it again.
+
+    id: Which entry? The answers of find name each one.
+    keep: Shall I keep it for you? With “no” I forget that you saved it.
+    """
+    if keep:
+        book.save(ctx.session, id.id, member=ctx.actor_id, now=ctx.now)
+        return Reply(_("Saved: {id}. {saved} lists what you saved.", id=id.id, saved=saved.bare()))
+    book.forget(ctx.session, id.id, member=ctx.actor_id)
+    return Reply(_("{id} is no longer among those you saved.", id=id.id))
+
+
+@library.command("resource saved", allow=Role.MEMBER)
+def saved(ctx: Context) -> Reply:
+    """List the entries of the library that you saved."""
+    found = [each for id_ in book.saved(ctx.session, ctx.actor_id) if (each := entry(ctx, id_)) is not None]
+    if not found:
+        return Reply(_("You have saved no entry of the library."))
+    return Reply(
+        _("You saved:"),
+        Sources(tuple(source(ctx, each) for each in found[:MOST_SAVED])),
+        actions=[_show_button(each) for each in found[:MOST_SAVED]],
+    )
+
+
+@library.command("resource suggest", allow=Role.MEMBER)
+def suggest(
+    ctx: Context,
+    url: Address,
+    kind: ResourceKind,
+    jurisdiction: JurisdictionCode,
+    language: LanguageCode,
+    title: Title,
+    summary: Sentence,
+    relevance: Sentence,
+) -> Reply:
+    """Suggest a resource for the library; a coordinator decides.
+
+    url: Where on the web does it stand?
+    kind: Which kind: a case, a statute, a guide?
+    jurisdiction: From which jurisdiction is it? A country, or a code such as DE or ECHR.
+    language: In which language is its text?
+    title: What is it called?
+    summary: What does it say, in a sentence or two?
+    relevance: Why does it matter for our work?
+    """
+    taken = {each.id for each in ctx.library.resources}
+    row = suggested(
+        network=ctx.network,
+        url=url,
+        kind=kind,
+        jurisdiction=jurisdiction,
+        language=language,
+        title=title,
+        summary=summary,
+        relevance=relevance,
+        day=ctx.now.date(),
+    )
+    row = row.model_copy(update={"id": book.fresh_id(ctx.session, row.id, ctx.rng, taken=taken)})
+    book.suggest(ctx.session, id=row.id, network=ctx.network, facts=row.model_dump_json(), by=ctx.actor_id, now=ctx.now)
+    ctx.announce(
+        Reply(_("A resource was suggested: {title}. {waiting} shows it.", title=row.title, waiting=waiting.bare())),
+        network=ctx.network,
+        purpose=Purpose.COORDINATORS,
+        key=f"suggested:{row.id}",
+    )
+    return Reply(_("Thank you. A coordinator decides about {id}, and I will tell you.", id=row.id))
+
+
+@library.command("resource waiting", allow=Role.COORDINATOR)
+def waiting(ctx: Context) -> Reply:
+    """List the suggestions that wait for a decision."""
+    rows = book.waiting(ctx.session, ctx.network)
+    if not rows:
+        return Reply(_("No suggestion waits for a decision."))
+    first = _facts(rows[0])
+    return Reply(
+        n_("{n} suggestion waits for a decision.", "{n} suggestions wait for a decision, the oldest first.", len(rows)),
+        Sources((source(ctx, first, snippet=f"{first.summary}\n{first.relevance}"),)),
+        actions=[
+            Button(_("Publish {id}", id=first.id), approve.bare(suggestion=first.id)),
+            Button(_("Decline {id}", id=first.id), decline.bare(suggestion=first.id)),
+        ],
+    )
+
+
+@library.command("resource approve", allow=Role.COORDINATOR, audited=True)
+def approve(ctx: Context, suggestion: Suggestion, scope: HowFar) -> Reply:
+    """Publish a suggestion: everybody in this network can find it.
+
+    suggestion: Which suggestion?
+    scope: How far did you check it against its source?
+    """
+    checked = Scope(scope)
+    facts = _facts(suggestion).model_copy(
+        update={"verified": checked is not Scope.NONE, "verified_scope": checked, "as_of": ctx.now.date()}
+    )
+    ctx.subject = suggestion.id
+    book.decide(ctx.session, suggestion, publish=True, facts=facts.model_dump_json(), by=ctx.actor_id, now=ctx.now)
+    _tell_whoever_suggested(
+        ctx, suggestion, _("Your suggestion {id} is in the library now. Thank you.", id=suggestion.id)
+    )
+    return Reply(_("Published: {id}. Within a minute everybody can find it.", id=suggestion.id))
+
+
+@library.command("resource decline", allow=Role.COORDINATOR, audited=True)
+def decline(ctx: Context, suggestion: Suggestion, why: Sentence) -> Reply:
+    """Decline a suggestion.
+
+    suggestion: Which suggestion?
+    why: What shall I tell whoever suggested it?
+    """
+    ctx.subject = suggestion.id
+    book.decide(ctx.session, suggestion, publish=False, facts=suggestion.facts, by=ctx.actor_id, now=ctx.now)
+    _tell_whoever_suggested(
+        ctx, suggestion, _("Your suggestion {id} was not taken into the library:", id=suggestion.id), Quote(why)
+    )
+    return Reply(_("Declined: {id}.", id=suggestion.id))
+
+
+@library.command("resource withdraw", allow=Role.COORDINATOR, audited=True)
+def withdraw(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contract calls it ID
+    """Take an entry that was added here out of the library.
+
+    id: Which entry? The answers of find name each one.
+    """
+    row = book.one(ctx.session, id.id, {ctx.network})
+    if row is None:
+        return Reply(_("{id} came with the program, or is another network's: it can only be confirmed.", id=id.id))
+    ctx.subject = id.id
+    book.withdraw(ctx.session, row, now=ctx.now)
+    return Reply(_("Withdrawn: {id}. Within a minute nobody finds it any more.", id=id.id))
+
+
+@library.command("resource stale", allow=Role.COORDINATOR)
+def stale(ctx: Context) -> Reply:
+    """List the entries that nobody has reviewed for more than a year, the oldest first."""
+    found = shelf.stale(ctx, ctx.network)
+    if not found:
+        return Reply(_("Every entry was reviewed within the last twelve months."))
+    return Reply(
+        n_(
+            "{n} entry has lost its badge. Look at it again, then confirm it.",
+            "{n} entries have lost their badge, the oldest first. Look at them again, then confirm each.",
+            len(found),
+        ),
+        Sources(tuple(source(ctx, each) for each in found[:MOST_STALE])),
+        actions=[
+            Button(_("Confirm {id}", id=each.id), confirm.bare(id=each.id), terse=True) for each in found[:MOST_STALE]
+        ],
+    )
+
+
+@library.command("resource confirm", allow=Role.COORDINATOR, audited=True)
+def confirm(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contract calls it ID
+    """Confirm that you looked at an entry today, and that it is still right.
+
+    id: Which entry? The answers of find name each one.
+    """
+    ctx.subject = id.id
+    book.confirm(ctx.session, id.id, day=ctx.now.date(), by=ctx.actor_id)
+    return Reply(_("Confirmed: {id}, reviewed on {day}.", id=id.id, day=ctx.now.date()))
+
+
+def _facts(row: Shelved) -> Resource:
+    return Resource.model_validate_json(row.facts)
+
+
+def _tell_whoever_suggested(ctx: Context, suggestion: Shelved, *said: Text | Quote) -> None:
+    if suggestion.by is not None:
+        note = Note(suggestion.by, Reply(*said), f"decided:{suggestion.id}")
+        ctx.tell_each([note], network=ctx.network)
+
+
+def _show_button(resource: Resource) -> Button:
+    return Button(_("Show {id}", id=resource.id), Call("resource show", {"id": resource.id}), terse=True)
 
 
 @library.command("term", shown=Shown.ROOM)
@@ -227,14 +462,22 @@ def term(ctx: Context, word: LegalTerm) -> Reply:
     if not found:
         return Reply(_("The glossary has no term like “{word}”.", word=word[:100]))
     first, *others = found
-    blocks: list[Text | Fields] = [
+    related = look_up(ctx, first.en, network=ctx.network, limit=MOST_RELATED)
+    return Reply(
         Text("{words}", {"words": first.definition_en}),
         Fields(tuple(_spoken(ctx, first, language) for language in LANGUAGES if first.ways(language))),
-    ]
-    return Reply(
-        *blocks,
-        actions=[Button(plain(each.en), Call("term", {"word": each.en})) for each in others[:4]],
+        *_in_the_library(ctx, related),
+        actions=[
+            *(_show_button(each.resource) for each in related),
+            *(Button(plain(each.en), Call("term", {"word": each.en})) for each in others[:4]),
+        ],
     )
+
+
+def _in_the_library(ctx: Context, related: Sequence[Hit]) -> list[Text | Sources]:
+    if not related:
+        return []
+    return [_("In the library:"), Sources(tuple(source(ctx, each.resource) for each in related))]
 
 
 def _spoken(ctx: Context, term: Term, language: str) -> tuple[Text, Text]:
@@ -247,13 +490,3 @@ def _spoken(ctx: Context, term: Term, language: str) -> tuple[Text, Text]:
 
 def _language_name(ctx: Context, code: str) -> str:
     return str(Locale(ctx.voice.language).languages.get(code, code))
-
-
-def _source(resource: Resource, today: date, snippet: str = "") -> Source:
-    return Source(
-        title=resource.title,
-        citation=resource.citation,
-        url=resource.url,
-        badge=Text(BADGES[badge(resource, today)].msgid, {"day": resource.as_of}),
-        snippet=snippet,
-    )

@@ -41,8 +41,8 @@ from knowledge.redaction import redact, restore
 from knowledge.words import LITTLE_WORDS, fold, sentences, sound, stem, words
 
 __all__ = [
-    "Endpoint", "Evidence", "NoAnswer", "Sentence", "Tokens", "Trouble", "Written", "confident", "quotable", "redact",
-    "supported",
+    "Endpoint", "Evidence", "NoAnswer", "Remembering", "Sentence", "Tokens", "Trouble", "Written", "confident",
+    "quotable", "redact", "supported",
 ]  # fmt: skip
 
 LONGEST_QUESTION = 2_000
@@ -183,6 +183,33 @@ class Endpoint:
         restored = [replace(one, text=restore(one.text, hidden)) for one in said]
         kept = dict.fromkeys(supported(restored, sent, self.tokens))
         return Written(tuple(kept)[:MOST_SENTENCES], answer.spent)
+
+
+class Remembering:
+    """An endpoint that is not asked twice for the same answer from the same passages.
+
+    What was remembered costs nothing. A library that changed gives other passages, and so another question.
+    """
+
+    def __init__(self, endpoint: Endpoint, most: int = 500) -> None:
+        self._endpoint = endpoint
+        self._most = most
+        self._written: dict[tuple[str, str, tuple[Evidence, ...]], Written] = {}
+
+    async def write(self, question: str, evidence: Sequence[Evidence], language: str) -> Written:
+        """Return what the endpoint writes, or wrote before; see `Endpoint.write`.
+
+        Raises:
+            NoAnswer: the endpoint gave none; that is not remembered.
+        """
+        key = (" ".join(question.casefold().split()), language, tuple(evidence))
+        if (known := self._written.get(key)) is not None:
+            return replace(known, spent=0)
+        written = await self._endpoint.write(question, evidence, language)
+        self._written[key] = written
+        if len(self._written) > self._most:
+            del self._written[next(iter(self._written))]
+        return written
 
 
 # -- what is sent --------------------------------------------------------------------------------------------------

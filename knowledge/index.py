@@ -204,14 +204,15 @@ class Index:
     """
 
     def __init__(self, base: Sequence[Document], glossary: Glossary, folder: Path | None = None) -> None:
+        self._base = tuple(base)
         self._glossary = glossary
         self._places = frozenset(glossary.places.values())
         self._schema = _schema()
         if folder is None:
             self._index = _ready(tantivy.Index(self._schema))
-            self._fill(self._index, base)
+            self._fill(self._index)
         else:
-            self._index = self._open(base, folder)
+            self._index = self._open(folder)
         self.reload()
 
     @property
@@ -228,6 +229,14 @@ class Index:
         self._reached = int(searcher.doc(found[0][1])["reached"][0]) if found else 0
         self._names = [name for name, _ in searcher.terms_with_prefix("names", "")]
         self._sounds = [sound(name) for name in self._names]
+
+    def start_over(self) -> None:
+        """Keep the base alone; nothing is done if another process is writing."""
+        try:
+            self._fill(self._index)
+        except ValueError:  # the lock is taken
+            return
+        self.reload()
 
     def change(self, gone: Iterable[str], come: Iterable[Document], reached: int) -> bool:
         """Take out all parts of what is `gone`, put in what has `come`, and note up to which change that leads.
@@ -360,16 +369,16 @@ class Index:
                     if other[0] == heard[0]:
                         said[place].tokens.setdefault(stem(self._names[name]), likeness / 100)
 
-    def _open(self, base: Sequence[Document], folder: Path) -> tantivy.Index:
+    def _open(self, folder: Path) -> tantivy.Index:
         """Open the index of just these documents and this analysis, or build it."""
-        mine = folder / _fingerprint(base, self._glossary)
+        mine = folder / _fingerprint(self._base, self._glossary)
         try:
             return _ready(tantivy.Index.open(str(mine)))
         except ValueError:  # there is none, or it is broken
             shutil.rmtree(mine, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = Path(mkdtemp(dir=folder))
-        self._fill(_ready(tantivy.Index(self._schema, str(fresh))), base)
+        self._fill(_ready(tantivy.Index(self._schema, str(fresh))))
         try:
             os.rename(fresh, mine)  # noqa: PTH104 whole or not at all; Path.rename says the same less plainly
         except OSError:  # another process was faster
@@ -379,8 +388,10 @@ class Index:
                 shutil.rmtree(other, ignore_errors=True)
         return _ready(tantivy.Index.open(str(mine)))
 
-    def _fill(self, index: tantivy.Index, base: Iterable[Document]) -> None:
-        self._write(index.writer(_HEAP, 1), base, 0)
+    def _fill(self, index: tantivy.Index) -> None:
+        writer = index.writer(_HEAP, 1)
+        writer.delete_all_documents()
+        self._write(writer, self._base, 0)
 
     def _write(self, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
         for each in come:

@@ -12,6 +12,7 @@ from typing import Self
 
 from rapidfuzz import fuzz
 
+from knowledge.checklists import Checklist, Checklists, Item
 from knowledge.glossary import Glossary
 from knowledge.index import Document, Index, Question, Told
 from knowledge.procedures import Forum, Outcome, Procedures, Region, Stage, Tool
@@ -19,8 +20,8 @@ from knowledge.schema import EVERY_NETWORK, BadRow, Passage, Resource, Scope, Te
 from knowledge.words import words
 
 __all__ = [
-    "BadRow", "Change", "Forum", "Hit", "Library", "Outcome", "Passage", "Procedures", "Question", "Region", "Resource",
-    "Scope", "Stage", "Stored", "Term", "Tool", "badge",
+    "BadRow", "Change", "Checklist", "Forum", "Hit", "Item", "Library", "Outcome", "Passage", "Procedures",
+    "Question", "Region", "Resource", "Scope", "Stage", "Stored", "Term", "Tool", "badge",
 ]  # fmt: skip
 
 LONGEST_TYPED, MOST_TYPED = 100, 12
@@ -33,12 +34,14 @@ class Hit:
 
     Attributes:
         resource: what was found.
+        key: what it was found as: the resource's id, or "id#3" for its third passage.
         score: how well it answers, beside the others of the same search.
         passage: where in the document it stands, if the document itself is in the store.
         asked: the question that it answers.
     """
 
     resource: Resource
+    key: str
     score: float
     passage: Passage | None
     asked: Question = field(repr=False, compare=False)
@@ -100,6 +103,7 @@ class Library:
         index: Path | None = None,
     ) -> None:
         self.procedures = procedures or Procedures.load()
+        self.checklists = Checklists.load()
         self.resources = tuple(resources)
         self._by_id = {resource.id: resource for resource in self.resources}
         self._glossary = glossary
@@ -156,7 +160,7 @@ class Library:
         found = self._index.search(asked, within=within, limit=limit, parts=parts)
         kept = stored([each.key for each in found if each.key not in self._by_id])
         known = ((each, *kept.get(each.key, (self._by_id.get(each.key), None))) for each in found)
-        return [Hit(resource, each.score, passage, asked) for each, resource, passage in known if resource]
+        return [Hit(resource, each.key, each.score, passage, asked) for each, resource, passage in known if resource]
 
     @property
     def reached(self) -> int:
@@ -175,6 +179,16 @@ class Library:
     def catch_up(self) -> None:
         """See what other processes on this machine have brought up to date."""
         self._index.reload()
+
+    def knowing(self, stored: Mapping[str, Resource]) -> Self:
+        """Return the same library, with resources of the store among its own: for programs that only name them."""
+        self.resources = (*self.resources, *stored.values())
+        self._by_id |= stored
+        return self
+
+    def start_over(self) -> None:
+        """Forget all that the store had: it is another one now, or an older one."""
+        self._index.start_over()
 
     def _parts(self, resource: Resource, passages: Sequence[Passage]) -> Iterable[Document]:
         whole = _document(resource, self._glossary)

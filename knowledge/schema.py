@@ -5,14 +5,18 @@ A row is data written by people. Its shape is checked when the program starts; n
 
 import datetime as dt
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from knowledge.words import transliterated, words
 
 EVERY_NETWORK = "all"
 """The network of a row that serves every network."""
@@ -25,6 +29,7 @@ Phrase = Annotated[str, StringConstraints(max_length=300)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 Jurisdiction = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,4}$")]
+WEB_ADDRESS = re.compile(r"https?://[^\s<>\"]+")
 Kind = Literal[
     "case", "database", "form", "guide", "organisation", "regulation", "report", "statute", "treaty"
 ]  # fmt: skip
@@ -65,7 +70,7 @@ class Resource(Row):
     date: Annotated[str, StringConstraints(pattern=r"^(\d{4}(-\d{2}(-\d{2})?)?|annual)?$")]
     year: int | None
     citation: Prose
-    url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s<>\"]+)?$")]
+    url: Annotated[str, StringConstraints(pattern=rf"^({WEB_ADDRESS.pattern})?$")]
     url_kind: Literal["page", "site", ""]
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
     tags: tuple[Phrase, ...]
@@ -183,15 +188,61 @@ def badge(resource: Resource, today: dt.date) -> Scope | None:
     return resource.verified_scope if today <= until else None
 
 
+def suggested(
+    *,
+    network: str,
+    url: str,
+    kind: str,
+    jurisdiction: str,
+    language: str,
+    title: str,
+    summary: str,
+    relevance: str,
+    day: dt.date,
+) -> Resource:
+    """Return the row of a resource that somebody suggests: nothing in it is verified yet."""
+    return Resource.model_validate(
+        {
+            "id": slug(title),
+            "network": network,
+            "kind": kind,
+            "title": title,
+            "title_original": "",
+            "jurisdiction": jurisdiction,
+            "date": "",
+            "year": None,
+            "citation": urlsplit(url).hostname or url,
+            "url": url,
+            "url_kind": "page",
+            "languages": (language,),
+            "tags": (),
+            "summary": summary,
+            "relevance": relevance,
+            "verified": False,
+            "verified_scope": Scope.NONE,
+            "confidence": "suggested by a member",
+            "source": url,
+            "check_before_use": True,
+            "as_of": day,
+        }
+    )
+
+
+def slug(title: str) -> str:
+    """Return the id that a title suggests: Latin letters and digits, at most 50 of them."""
+    latin = "-".join(map(transliterated, words(title))).encode("ascii", "ignore").decode()
+    return re.sub("-+", "-", latin)[:50].strip("-") or "entry"
+
+
 R = TypeVar("R", bound=Row)
 
 
-def read_rows(files: list[Path], row: type[R]) -> list[R]:
+def read_rows(files: list[Path], row: type[R], *, per_network: bool = True) -> list[R]:
     """Return the rows of these files in order.
 
     Raises:
-        BadRow: a file cannot be read, a line is not a JSON object of this shape, a name occurs twice, or a
-            row of a network lies in another network's file.
+        BadRow: a file cannot be read, a line is not a JSON object of this shape, a name occurs twice, or, where
+            there is a file for each network, a row of a network lies in another network's file.
     """
     rows: dict[str, R] = {}
     for file in files:
@@ -201,7 +252,7 @@ def read_rows(files: list[Path], row: type[R]) -> list[R]:
             if read.key in rows:
                 raise BadRow(f"{where}: {read.key!r} occurs a second time.")
             network = getattr(read, "network", file.stem)
-            if network != file.stem:
+            if per_network and network != file.stem:
                 raise BadRow(f"{where}, field network: {network!r} does not belong into {file.name}.")
             rows[read.key] = read
     return list(rows.values())

@@ -133,9 +133,14 @@ def beginning(word: str, letters: int = 5) -> str | None:
     return "~" + word.translate(_ONE_ALPHABET)[:letters]
 
 
+def transliterated(word: str) -> str:
+    """Return a folded Cyrillic word in Latin letters, roughly as it is said in English."""
+    return "".join(_LATIN.get(letter, letter) for letter in word.translate(_ONE_ALPHABET))
+
+
 def sound(word: str) -> str:
     """Return a Latin spelling in which the usual transliterations of a name meet (Гаравский, Harauski)."""
-    latin = "".join(_LATIN.get(letter, letter) for letter in word.translate(_ONE_ALPHABET))
+    latin = transliterated(word)
     for written, heard in _HEARD:
         latin = latin.replace(written, heard)
     return re.sub(r"(.)\1+", r"\1", latin)

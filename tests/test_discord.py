@@ -164,7 +164,7 @@ async def hubs(
 ) -> AsyncIterator[Hubs]:
     """Makes Hubs over one database, which are not started yet; all of them read in one library."""
     monkeypatch.setattr("bots.app.FEATURES", (*FEATURES, *PROBES))
-    monkeypatch.setattr("bots.app.Library.load", lambda: library)
+    monkeypatch.setattr("bots.app.Library.load", lambda **_how: library)
     made: list[Hub] = []
 
     def make(**settings: Any) -> Hub:

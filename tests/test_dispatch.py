@@ -29,7 +29,7 @@ from commands.core.reply import pack
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
-from storage import audit, cases, checkins, feedback, forms, inbox, members, office_hours
+from storage import ask, audit, cases, checkins, feedback, forms, inbox, library, members, office_hours
 from storage.cases import Mine, Part
 from storage.checkins import Answers, Need
 from storage.members import Member, Role
@@ -371,6 +371,7 @@ def test_guests_may_look_things_up_and_see_to_themselves_and_nothing_more() -> N
         "find",
         "resource show",
         "term",
+        "checklist",
         "feedback mine",  # consent can be withdrawn by whoever gave it, whatever became of their role
         "feedback withdraw",
         "feedback browse",
@@ -516,16 +517,21 @@ async def test_what_a_kind_shows_it_reads_back(desk: Desk) -> None:
         slot = office_hours.open_slots(session, network="uj", now=NOW)[0]
         booked = office_hours.book(session, slot=slot, member=ann.id, now=NOW, rng=Random(2))
         case, invited, checkin, lesson = _a_case(session, mara, ann)
+        question = ask.put_to_network(session, network="uj", words="who?", by=ann.id, now=NOW, rng=Random(7))
+        entry = LIBRARY.resources[0].model_copy(update={"id": "rome-statute-of-the-icc"})
+        library.suggest(session, id=entry.id, network="uj", facts=entry.model_dump_json(), by=ann.id, now=NOW)
         codes = {
             "C-7K3FQQ": case,
             "CI-7K3FQ20": checkin,
             "L-7K3FQ": lesson,
+            "Q-7K3FQ": question.code,
             "S-07K3FQ9": slot.code,
             "B-7K3FQ": booked.booking.code,
             "O-7K3F": made.code,
             "quiet-heron": "mara",
         }
         ctx = context(session, "mara")
+        ctx.values["which"] = LIBRARY.checklists["uj-de"]
         read = set()
         for command in COMMANDS:
             for param in command.params.values():

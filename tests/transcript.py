@@ -34,6 +34,7 @@ from commands.core.feature import Commands, Shown
 from commands.core.pace import Pace
 from commands.core.post import Hub, Network
 from commands.core.reply import Reply
+from commands.core.shelf import follow
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
@@ -121,6 +122,10 @@ class Stage:
 
         await self.store.run(enter)
 
+    async def follow(self) -> None:
+        """Let look-up see what the store has gained, as every process does within a minute."""
+        await follow(self.store, LIBRARY)
+
     async def say(
         self, who: str, words: str, *, platform: str = "console", in_room: bool = False, direct: bool = False
     ) -> None:
@@ -151,6 +156,7 @@ class Stage:
             for feature in FEATURES:
                 for job in feature.jobs:
                     await self.dispatcher.run(job)
+            await self.follow()
             await self.carry()
 
     async def carry(self) -> None:

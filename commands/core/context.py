@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 from commands.core.feature import Commands
 from commands.core.line import Call
@@ -35,6 +37,18 @@ def role_names(roles: frozenset[Role]) -> list[Text]:
     return [ROLE_NAMES[role] for role in Role if role in roles and (role is not Role.GUEST or len(roles) == 1)]
 
 
+T = TypeVar("T")
+
+
+class Errand(Exception):  # noqa: N818 it is no error
+    """A handler needs something from outside before it can go on; see `Context.fetch`."""
+
+    def __init__(self, name: str, run: Callable[[], Awaitable[Any]]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.run = run
+
+
 @dataclass
 class Context(Post):
     """One person's command: valid inside one transaction, at one instant."""
@@ -59,6 +73,20 @@ class Context(Post):
 
     def __post_init__(self) -> None:
         self.actor_id = self.actor.id
+
+    fetched: dict[str, object] = field(default_factory=dict, repr=False)
+    """What errands have brought for this command so far."""
+
+    def fetch(self, name: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Return what `run` brings from outside, by a network call that no transaction may wait for.
+
+        The first time this ends the handler: its transaction is rolled back, `run` is awaited with no session open,
+        and the handler is called anew in another transaction, where this returns what came. So it comes before
+        whatever depends on chance or has an effect. `run` must not raise: what can go wrong is a value.
+        """
+        if name not in self.fetched:
+            raise Errand(name, run)
+        return cast("T", self.fetched[name])
 
     def may(self, role: Role) -> bool:
         """Tell whether the actor may go through a door with this role on it."""

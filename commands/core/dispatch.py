@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from rapidfuzz import fuzz, process
 
-from commands.core.context import ROLE_NAMES, Context, JobContext
+from commands.core.context import ROLE_NAMES, Context, Errand, JobContext
 from commands.core.feature import Command, Commands, Job, Param, Shown
 from commands.core.guard import Endangering, look, stopped
 from commands.core.kinds import INVISIBLE, Choice, Unreadable, clean
@@ -204,7 +204,7 @@ class Dispatcher:
             too_fast = _Outcome(Reply(_("That was very fast. Please wait {wait}, then go on.", wait=wait)))
             return await self._run_in_one(partial(self._record, heard, too_fast))
         try:
-            return await self._run_in_one(partial(self._converse, heard))
+            return await self._run_with_errands(heard)
         except _AlreadyAnswered:
             return None
         except Refused as refused:
@@ -235,6 +235,17 @@ class Dispatcher:
                 )
             )
         return await self._run_in_one(partial(self._record, heard, outcome))
+
+    async def _run_with_errands(self, heard: Heard) -> Said | None:
+        """Converse, and fetch in between, with no transaction open, what the handler needs from outside."""
+        fetched: dict[str, object] = {}
+        while True:
+            try:
+                return await self._run_in_one(partial(self._converse, heard, fetched))
+            except Errand as errand:
+                if errand.name in fetched:
+                    raise
+                fetched[errand.name] = await errand.run()
 
     async def hand_over(self, heard: Heard, said: Said) -> None:
         """Leave an answer that did not arrive on the way back to a courier; what was not kept is kept now."""
@@ -375,7 +386,7 @@ class Dispatcher:
             )
         return member, members.roles(session, member.id, heard.network)
 
-    def _converse(self, heard: Heard, session: Session) -> Said | None:
+    def _converse(self, heard: Heard, fetched: dict[str, object], session: Session) -> Said | None:
         now = self._clock()
         if not heard.native and not self._is_new(session, heard, now):
             return None
@@ -386,6 +397,7 @@ class Dispatcher:
         if not (heard.direct or heard.private) and not self._is_known(session, heard):
             return None
         context = self._context(session, heard, now)
+        context.fetched = fetched
         outcome = self._act(context, heard)
         if outcome is None:
             return None
@@ -443,7 +455,7 @@ class Dispatcher:
         now = self._clock()
         context = self._context(session, heard, now)
         if not ring().erased(context.actor_id):  # it was somebody else's key, who is a part of this member now
-            return self._converse(heard, session)
+            return self._converse(heard, {}, session)
         if not heard.native and not self._is_new(session, heard, now):
             return None
         context.private = True

@@ -94,8 +94,14 @@ class Command(Generic[P]):
         )
 
     def example(self) -> Call:
-        """Return a call as a person might type it: what it needs, in order; what is confirmed is asked for."""
-        needed = [param.kind for param in self.params.values() if param.required and param.about is not self.confirm]
+        """Return a call as a person might type it: what it needs, in order; what is confirmed is asked for.
+
+        Where several values take any words, each is typed with its name.
+        """
+        given = {name: param.kind for name, param in self.params.items() if param.required}
+        needed = [kind for name, kind in given.items() if self.params[name].about is not self.confirm]
+        if sum(kind.prose for kind in needed) > 1:
+            return Call(self.path, {name: kind.example for name, kind in given.items()})
         # Only the last one can take the rest of the line.
         last = [kind.example if kind.prose else quoted(kind.example) for kind in needed[-1:]]
         return Call(" ".join([self.path, *(quoted(kind.example) for kind in needed[:-1]), *last]))

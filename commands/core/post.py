@@ -7,12 +7,14 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from commands.core.reply import Reply, pack, unpack
+from knowledge.answer import Evidence, Written
 from knowledge.library import Library
 from storage import forms, members, outbox, places
+from storage.ask import NOTHING, Caps
 from storage.members import Member
 from storage.outbox import Lane
 from storage.store import Session
@@ -48,6 +50,21 @@ class Hub:
     """Platforms that can read what is said on them: confidential features are refused there."""
     first_admin: str | None = None
     """The account that is admin from its first word on, as `platform:address`."""
+    writer: Writer | None = None
+    """Who writes answers out of the library's passages; None: its own words are quoted."""
+    caps: Caps = NOTHING
+    """What written answers may take in a day."""
+
+
+class Writer(Protocol):
+    """A model that writes answers out of passages; see `knowledge.answer.Endpoint`."""
+
+    async def write(self, question: str, evidence: Sequence[Evidence], language: str) -> Written:
+        """Return what it writes, as far as the passages bear it out.
+
+        Raises:
+            NoAnswer: it gave none.
+        """
 
 
 def subject_of(network: str) -> UUID:

@@ -1,0 +1,143 @@
+"""What an operator does with the library from a terminal: take documents in, look up, check addresses."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+
+import aiohttp
+
+from bots.app import store_of
+from bots.settings import Settings
+from commands.core.shelf import follow
+from knowledge.library import Library, Resource
+from storage import library as book
+
+MOST_AT_ONCE = 8
+"""Addresses that are looked at together; never two of one host."""
+PATIENCE = aiohttp.ClientTimeout(total=30)
+
+
+def find(args: argparse.Namespace, settings: Settings | None) -> int:
+    """Answer questions: words on the command line for people, lines of JSON for programs.
+
+    A line is `{"id", "query", "language"}`, its answer `{"id", "results": [{"id", "score"}]}`, the best first. A line
+    that cannot be read is named on standard error, and the others are answered all the same; the status is 1 then.
+    """
+    library = asyncio.run(_with_the_store(settings)) if settings else Library.load()
+    if not args.jsonl:
+        for hit in library.search(" ".join(args.words), limit=args.limit):
+            sys.stdout.write(f"{hit.score:7.2f}  {hit.resource.id:32}  {hit.resource.title}\n")
+        return 0
+    bad = 0
+    for number, line in enumerate(sys.stdin, start=1):
+        if not line.strip():
+            continue
+        try:
+            asked = _question(line)
+        except ValueError as error:
+            sys.stderr.write(f"line {number}: {error}\n")
+            bad = 1
+            continue
+        hits = library.search(asked["query"], limit=args.limit)
+        results = [{"id": hit.resource.id, "score": round(hit.score, 4)} for hit in hits]
+        sys.stdout.write(json.dumps({"id": asked["id"], "results": results}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    return bad
+
+
+def _question(line: str) -> dict[str, Any]:
+    try:
+        asked = json.loads(line)
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError("this is no line of JSON.") from None
+    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or "id" not in asked:
+        raise ValueError('this is no question: {"id": …, "query": "…"} is needed.')
+    return asked
+
+
+async def _with_the_store(settings: Settings) -> Library:
+    """Load the library with what the store has; its texts stay there, and are not needed to name what was found."""
+    library = Library.load(index=settings.hub.state / "index")
+    store = store_of(settings)
+    try:
+        await store.migrate()
+        await follow(store, library)
+        shelved = await store.run(book.published)
+    finally:
+        await store.close()
+    return library.knowing({id_: Resource.model_validate_json(facts) for id_, facts in shelved.items()})
+
+
+def links(settings: Settings | None) -> int:
+    """Ask for every address of the library once, and list those that do not answer; status 1 if there are any."""
+    resources: Mapping[str, Resource] = {each.id: each for each in Library.load().resources}
+    if settings:
+        resources = {each.id: each for each in asyncio.run(_with_the_store(settings)).resources}
+    dead = asyncio.run(check({id_: each.url for id_, each in resources.items() if each.url}, sys.stderr))
+    for id_, (url, why) in sorted(dead.items()):
+        sys.stdout.write(f"{id_}\t{url}\t{why}\n")
+    sys.stdout.write(
+        f"{len(resources) - len(dead)} of {len(resources)} entries have nothing wrong with their address.\n"
+    )
+    return 1 if dead else 0
+
+
+async def check(addresses: Mapping[str, str], progress: TextIO) -> dict[str, tuple[str, str]]:
+    """Return the addresses that do not answer, by the id of their entry, each with what is wrong.
+
+    Each is asked for once, politely: a few at a time, one by one on each host.
+    """
+    dead: dict[str, tuple[str, str]] = {}
+    turns = asyncio.Semaphore(MOST_AT_ONCE)
+    hosts: dict[str, asyncio.Lock] = {}
+    bar = Bar(len(addresses), progress)
+
+    async def look(id_: str, url: str) -> None:
+        async with hosts.setdefault(url.split("/")[2], asyncio.Lock()), turns:
+            try:
+                async with session.get(url, allow_redirects=True) as answer:
+                    if answer.status >= 400:
+                        dead[id_] = (url, f"HTTP {answer.status}")
+            except TimeoutError:
+                dead[id_] = (url, "no answer in time")
+            except (aiohttp.ClientError, ValueError) as error:
+                dead[id_] = (url, type(error).__name__)
+        bar.step()
+
+    async with aiohttp.ClientSession(timeout=PATIENCE, headers={"User-Agent": "impacthub-links/1"}) as session:
+        await asyncio.gather(*(look(id_, url) for id_, url in addresses.items()))
+    bar.done()
+    return dead
+
+
+class Bar:
+    """A progress bar on a terminal; nothing where nobody looks."""
+
+    def __init__(self, total: int, out: TextIO) -> None:
+        self._total, self._out, self._so_far = total, out, 0
+        self._shown = out.isatty()
+
+    def step(self) -> None:
+        """One more is done."""
+        self._so_far += 1
+        if self._shown:
+            full = 30 * self._so_far // max(self._total, 1)
+            self._out.write(f"\r[{'█' * full}{' ' * (30 - full)}] {self._so_far}/{self._total}")
+            self._out.flush()
+
+    def done(self) -> None:
+        """Leave the bar as it is, and go on in the next line."""
+        if self._shown:
+            self._out.write("\n")
+
+
+def lines(told: Mapping[str, str]) -> Iterator[str]:
+    """Write a report: a file a line, and what became of it."""
+    width = max(map(len, told), default=0)
+    for name, what in told.items():
+        yield f"{name:{width}}  {what}\n"

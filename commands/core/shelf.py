@@ -1,0 +1,124 @@
+"""Entries of the library in conversation: those of the program and those that people added, looked up as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import date
+from functools import partial
+
+from commands.core.context import Context
+from commands.core.post import Post
+from commands.core.reply import Source
+from commands.core.text import Text, _
+from knowledge.library import Change, Hit, Library, Passage, Resource, Scope, Stored, badge
+from storage import library as book
+from storage.library import Stretch
+from storage.store import Store
+
+BADGES: dict[Scope | None, Text] = {
+    Scope.FULL: _("checked against its source, {day}"),
+    Scope.PARTIAL: _("checked in part, {day}"),
+    Scope.NONE: _("not verified, {day}"),
+    None: _("last reviewed more than a year ago, {day}"),
+}
+CHECK = _("Check before relying: laws change.")
+
+
+def look_up(ctx: Context, words: str, *, network: str, limit: int, parts: int = 1, **narrowed: str | None) -> list[Hit]:
+    """Search the library as a network sees it, each entry with its last review; see `Library.search`."""
+    hits = ctx.library.search(
+        words, network=network, limit=limit, parts=parts, stored=partial(_stored, ctx, {network}), **narrowed
+    )
+    days = book.reviews(ctx.session, {hit.resource.id for hit in hits})
+    return [replace(hit, resource=_reviewed(hit.resource, days.get(hit.resource.id))) for hit in hits]
+
+
+def under(ctx: Context, keys: Sequence[str], *, network: str) -> list[tuple[Resource, Passage | None]]:
+    """Return what was found under these keys and is still there, in their order."""
+    stored = _stored(ctx, {network}, keys)
+    found = ((key, *stored.get(key, (ctx.library.resource(key), None))) for key in keys)
+    known = [(resource, passage) for _key, resource, passage in found if resource is not None]
+    days = book.reviews(ctx.session, {resource.id for resource, _passage in known})
+    return [(_reviewed(resource, days.get(resource.id)), passage) for resource, passage in known]
+
+
+def entry(ctx: Context, typed: str) -> Resource | None:
+    """Return the entry of that id, in any case, with its last review; None if there is none to be seen here."""
+    id_ = typed.strip().casefold()
+    resource = ctx.library.resource(id_)
+    if resource is None and (row := book.one(ctx.session, id_, ctx.hub.networks)) is not None:
+        resource = Resource.model_validate_json(row.facts)
+    return resource and _reviewed(resource, book.reviews(ctx.session, {id_}).get(id_))
+
+
+def entries(ctx: Post, network: str) -> list[Resource]:
+    """Return every entry that a network sees, with its last review."""
+    shelved = map(Resource.model_validate_json, book.published(ctx.session).values())
+    days = book.reviews(ctx.session)
+    return [
+        _reviewed(each, days.get(each.id))
+        for each in (*ctx.library.resources, *shelved)
+        if each.network in {network, book.EVERY_NETWORK}
+    ]
+
+
+def stale(ctx: Post, network: str) -> list[Resource]:
+    """Return the entries that nobody has reviewed for twelve months, the oldest first."""
+    today = ctx.now.date()
+    return sorted(
+        (each for each in entries(ctx, network) if badge(each, today) is None), key=lambda each: (each.as_of, each.id)
+    )
+
+
+def source(ctx: Context, resource: Resource, *, passage: Passage | None = None, snippet: str = "") -> Source:
+    """Show an entry: its title in the reader's language where it has one, its citation, how far it was checked."""
+    own = resource.title_original and resource.languages[0] == ctx.voice.language
+    return Source(
+        title=resource.title_original if own else resource.title,
+        citation=", ".join(filter(None, (resource.citation, passage.place if passage else ""))),
+        url=resource.url,
+        badge=Text(BADGES[badge(resource, ctx.now.date())].msgid, {"day": resource.as_of}),
+        snippet=snippet,
+    )
+
+
+async def follow(store: Store, library: Library) -> None:
+    """Bring look-up in this process up to date with what the store has.
+
+    One process of a machine brings the index that they share up to date; the others see it a moment later.
+    """
+    library.catch_up()
+    while True:
+        changes = await store.run(lambda session: book.changes(session, library.reached))
+        if changes.newest < library.reached:  # an older store was put in the place of the one that was followed
+            await asyncio.to_thread(library.start_over)
+            continue
+        if not changes.each:
+            return
+        came = [
+            Change(
+                each.id,
+                Resource.model_validate_json(each.facts) if each.facts is not None else None,
+                tuple(Passage(*stretch) for stretch in each.passages),
+            )
+            for each in changes.each
+        ]
+        if not await asyncio.to_thread(library.follow, came, changes.reached):
+            return
+
+
+def _stored(ctx: Context, networks: Collection[str], keys: Sequence[str]) -> Stored:
+    return {
+        key: (Resource.model_validate_json(found.facts), _passage(found.passage))
+        for key, found in book.found(ctx.session, keys, networks).items()
+    }
+
+
+def _passage(stretch: Stretch | None) -> Passage | None:
+    return stretch and Passage(stretch.heading, stretch.text, stretch.place)
+
+
+def _reviewed(resource: Resource, day: date | None) -> Resource:
+    return resource if day is None or day <= resource.as_of else resource.model_copy(update={"as_of": day})
