@@ -19,7 +19,7 @@ What the check promises of every sentence that it keeps:
 What it cannot promise: that the words of a passage were put together as the passage means them. Quotes prove origin,
 not entailment. So quotes are shown. Across languages it is much blunter: `python -m tests.eval.answers` tells how
 often a true sentence is kept (en 100 %, uk and ru 45 %), one of another topic (never), and one in which a single word
-was exchanged for a wrong one (en 8 %, uk and ru half).
+was exchanged for a wrong one (en 10 %, uk and ru up to half).
 """
 
 import asyncio
@@ -561,10 +561,10 @@ def confident(coverage: float, language: str) -> bool:
 
 
 # Measured by `python -m tests.eval.answers --thresholds` on 20 questions of each language that the library answers and
-# 20 that it does not. On the half on which these were chosen they answer .80 (en), .20 (uk), .50 (ru) and refuse .90,
-# 1.00, .90; on the half held apart they answer .70, .40, .50 and refuse 1.00 each. With .60 and .45 instead, more is
-# answered there (.80, .50, .70) and less refused (.90 each). What slips through is of one kind: a neighbouring matter
-# in words that all occur ("a statute of limitations for torture in Turkey"). Where we are not confident, look-up still
-# shows the closest passages; it only does not call them an answer.
-_ENOUGH: Mapping[str, float] = {"en": 0.65, "uk": 0.5, "ru": 0.5}
-_ENOUGH_ELSEWHERE = 0.65
+# 20 that it does not, half of each to choose on and half held apart. Held apart, these answer .70 (en), .50 (uk), .60
+# (ru) and refuse 1.00, .90, 1.00; on the half of the choice .70, .50, .60 and .90, 1.00, .90. With .60 and .42 instead
+# more would be answered there (.90, .80, .70), and less refused (.80, .80, .70). What slips through is of one kind: a
+# neighbouring matter in words that all occur ("a statute of limitations for torture in Turkey"). Where we are not
+# confident, look-up still shows the closest passages; it only does not call them an answer.
+_ENOUGH: Mapping[str, float] = {"en": 0.66, "uk": 0.5, "ru": 0.5}
+_ENOUGH_ELSEWHERE = 0.66

@@ -74,9 +74,11 @@ def repeats(shown: str, planted: str) -> bool:
 
 
 def extractive(library: Library, questions: list[Row], *, misses: bool, thresholds: bool) -> bool:
-    """Print what the best hit answers and refuses; return whether enough is refused."""
-    found = [(row, library.search(row["query"], limit=1)) for row in questions if row["expect"] != "hostile"]
-    told = [(row, hits[0].coverage if hits else 0.0, hits[0].resource.id if hits else "") for row, hits in found]
+    """Print what is answered and refused; return whether enough is refused.
+
+    As in `ask`, one hit of which we are confident is enough; the first of those is what is quoted first.
+    """
+    told = [_told(row, library.search(row["query"], limit=5)) for row in questions if row["expect"] != "hostile"]
     write = sys.stdout.write
     write("extractive  half    answered  from the right source  refused\n")
     refused = {}
@@ -104,6 +106,13 @@ def extractive(library: Library, questions: list[Row], *, misses: bool, threshol
     held = share(one for (_, half), ones in refused.items() for one in ones if half)
     write(f"refused in all {total:.3f}, of those held apart {held:.3f}; target {LEAST_REFUSED:.2f}\n\n")
     return held >= LEAST_REFUSED
+
+
+def _told(row: Row, hits: list[Hit]) -> tuple[Row, float, str]:
+    """Return a question with the best coverage, and the resource that would be quoted first."""
+    good = [hit for hit in hits if confident(hit.coverage, row["lang"])]
+    first = next(iter(good or hits), None)
+    return row, max((hit.coverage for hit in hits), default=0.0), first.resource.id if first else ""
 
 
 def trade_off(told: list[tuple[Row, float, str]]) -> None:
