@@ -36,10 +36,10 @@ format: setup  ## format, and mend what the linter can mend
 bench: setup  ## speed and memory, beside bare libraries in the same run
 	$(BIN)/python -m tests.bench
 
-eval: setup  ## quality of look-up, answers and the survivor guard
+eval: setup  ## quality of the look-up, of the survivor guard and of answers
 	$(BIN)/python -m tests.eval.lookup
-	$(BIN)/python -m tests.eval.answers
 	$(BIN)/python -m tests.eval.guard
+	$(BIN)/python -m tests.eval.answers
 
 soak: setup  ## kills and restarts, long; SOAK=10 makes it ten times longer
 	$(BIN)/python -m pytest -n 0 -m soak

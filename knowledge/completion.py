@@ -133,6 +133,10 @@ def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
     )
 
 
+_STEADY = {"temperature": 0, "frequency_penalty": 0.2}
+"""The likeliest words, and no endless repetition of them: small models are prone to it."""
+
+
 async def _ask(
     client: openai.AsyncOpenAI,
     endpoint: Endpoint,
@@ -143,7 +147,7 @@ async def _ask(
     host = urlsplit(endpoint.base_url).hostname or ""
     # OpenAI's own models call it otherwise and choose their temperature themselves.
     own = host.endswith((".openai.com", ".azure.com"))
-    limits: dict[str, Any] = {"max_completion_tokens": most} if own else {"max_tokens": most, "temperature": 0}
+    limits: dict[str, Any] = {"max_completion_tokens": most} if own else {"max_tokens": most, **_STEADY}
     headers: dict[str, str | openai.Omit] = {"Accept-Encoding": "identity"}
     if not endpoint.key:
         headers["Authorization"] = openai.Omit()

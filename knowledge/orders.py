@@ -4,6 +4,10 @@ Passages come from documents that others wrote, and so does what a model makes o
 whoever reads it, or to the machine that does, is not quoted. Legal guides give orders, too ("File within four
 months"), so an order is known by what it wants: that something be disregarded, handed over, opened, run, paid or
 said. The words are in orders.toml.
+
+Tables know the usual ways to say so, and whoever plants an order may find another: of 46 orders that were worded after
+the tables, to slip past them, 14 were known at first sight. So this is the last of three nets. The others are that only
+public documents are quoted, which somebody took in, and that what a model says once it obeys is not in its passages.
 """
 
 import re
@@ -65,8 +69,11 @@ _TABLES = {
     for name, languages in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 # How an order ends in Ukrainian and Russian; so does no infinitive.
-_IMPERATIVE = re.compile(r"(?!.*(?:ти|[аеиоуыюяє]ть|т[иь]ся|тись)$).*(?:й|йте|іть|їть|ите|и|ь|ьте)")
-_ROLE = re.compile(r"\s*(?:system|assistant|user|developer|human|система|асистент|ассистент)\s*:", re.IGNORECASE)
+_IMPERATIVE = re.compile(r"(?!.*(?:ти|[аеиоуыюяє]ть|т[иь]ся|тись)$).*(?:й|йте|іть|їть|ите|[жчшщ]те|и|ь|ьте)")
+_ROLE = re.compile(
+    r"\s*(?:(?:system|assistant|user|developer|human|система|асистент|ассистент)\s*[:,]|(?:new\s+rules?|нов\w+\s+правил\w+)\s*:)",
+    re.IGNORECASE,
+)
 
 
 class _Words:
@@ -80,7 +87,11 @@ class _Words:
         following = [token.key for token, _ in words[1:]]
         for (token, before), after in zip(words, [*following, ""], strict=False):
             ways = (token.key, f"{token.key}_{after}")
-            led = before is None or before.kind == "sign" or bool(self.tables and "before" in self.tables[-1])
+            led = (
+                before is None
+                or (before.kind == "sign" and before.said != ",")
+                or bool(self.tables and "before" in self.tables[-1])
+            )
             self._orders.append(led if token.key.isascii() else bool(_IMPERATIVE.fullmatch(token.key)))
             self.tables.append({name for name, table in _TABLES.items() if any(map(table.fullmatch, ways))})
 
@@ -102,9 +113,13 @@ class _Words:
                 return True
         return False
 
-    def ordered(self, table: str) -> bool:
-        """Tell whether a word of a table is an order by its form or its place."""
-        return any(table in tables and order for tables, order in zip(self.tables, self._orders, strict=True))
+    def has(self, *tables: str) -> bool:
+        """Tell whether a word of one of the tables is there."""
+        return any(not each.isdisjoint(tables) for each in self.tables)
+
+    def ordered(self, *tables: str) -> bool:
+        """Tell whether a word of one of the tables is an order, by its form or its place."""
+        return any(order and not each.isdisjoint(tables) for each, order in zip(self.tables, self._orders, strict=True))
 
 
 def _orders(said: str) -> bool:
@@ -112,16 +127,26 @@ def _orders(said: str) -> bool:
         return True
     words = _Words(said)
     return (
-        any("always" in tables for tables in words.tables)
-        or words.ordered("drop")
+        words.has("always")
+        or words.ordered("drop", "answer")
         or words.near("drop", "talk", 6)
         or words.near("you", "drop", 3, after=True)
+        or words.near("told", "void", 4)
+        or words.near("think", "made", 4, order=True, after=True)
         or words.near("give", "secret", 8)
+        or words.near("give", "money", 6)
+        or words.near("give", "talk", 4, order=True, after=True)
         or words.near("yours", "secret", 3, after=True)
+        or (words.near("yours", "code", 1, after=True) and words.has("you", "lawyer", "user"))
+        or words.near("expose", "identity", 3, order=True, after=True)
         or words.near("act", "link", 4, after=True)
         or words.near("act", "thing", 5, order=True, after=True)
         or (words.near("you", "act", 3, after=True) and words.near("act", "thing", 5, after=True))
         or words.near("say", "user", 4)
-        or words.near("answer", "only", 1, order=True, after=True)
+        or words.near("give", "user", 6, order=True, after=True)
+        or words.near("user", "must", 1, after=True)
+        or words.near("say", "crowd", 3, order=True, after=True)
         or words.near("you", "machine", 6)
+        or (words.has("device") and (words.has("you", "user") or (words.has("lawyer") and words.has("must"))))
+        or (words.has("device", "machine") and words.ordered("give", "say", "think"))
     )
