@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from sys import intern
-from typing import Self
+from typing import ClassVar, Self
 
 from rapidfuzz import fuzz, process
 
@@ -46,15 +46,17 @@ class Glossary:
         self.terms = tuple(terms)
         self.places = {entry.place: _meaning(entry) for entry in lexicon if entry.place}
         """The meaning of each place that the lexicon knows, by its code."""
-        self._lexicon = {_meaning(entry): entry for entry in lexicon}
+        self._everyday: dict[str, tuple[tuple[str, ...], ...]] = {}
         self._english: dict[str, frozenset[str]] = {}
-        self._ways: dict[str, frozenset[tuple[str, ...]]] = {}
+        self._ways: dict[str, tuple[tuple[str, ...], ...]] = {}
         self._phrases = _Phrases()
         self._blunt = _Phrases()
         digest = sha256()
         for row in (*terms, *lexicon):
             self._learn(row)
             digest.update(row.model_dump_json().encode())
+        for entry in lexicon:
+            self._everyday[_meaning(entry)] = tuple(tuple(map(stem, words(way))) for way in entry.ways("en"))
         self.fingerprint = digest.hexdigest()
         """Another one whenever any row is another."""
         self._spellings = tuple(
@@ -108,9 +110,9 @@ class Glossary:
         """Return the stems of the English words for a meaning."""
         return self._english.get(meaning, frozenset())
 
-    def ways(self, meaning: str) -> frozenset[tuple[str, ...]]:
+    def ways(self, meaning: str) -> tuple[tuple[str, ...], ...]:
         """Return every way to say a meaning, in all languages, each as the stems of its words."""
-        return self._ways.get(meaning, frozenset())
+        return self._ways.get(meaning, ())
 
     def look_up(self, word: str, *, network: str | None = None, limit: int = 5) -> list[Term]:
         """Return the terms that a word or phrase of any language may mean, the likeliest first.
@@ -147,11 +149,7 @@ class Glossary:
     def _meant(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
         whole = (span for span in self.spans(asked, stems, bluntly=True) if span.end - span.start == len(asked))
         meanings = {meaning for span in whole for meaning in span.meanings}
-        english = {
-            tuple(map(stem, words(way)))
-            for meaning in meanings & self._lexicon.keys()
-            for way in self._lexicon[meaning].ways("en")
-        }
+        english = {way for meaning in meanings for way in self._everyday.get(meaning, ())}
         found = {spelling.term: 0.5 for spelling in self._spellings if spelling.stems in english}
         return found | {number: 0.6 for number, term in enumerate(self.terms) if _meaning(term) in meanings}
 
@@ -163,33 +161,38 @@ class Glossary:
         return found
 
     def _learn(self, row: Words) -> None:
-        meaning = _meaning(row)
-        ways: set[tuple[str, ...]] = set()
+        meaning = intern(_meaning(row))
+        alone = frozenset({meaning})
+        ways: dict[tuple[str, ...], None] = {}
         for language in LANGUAGES:
             for said in _variants(row, language):
-                # One copy of each stem: there are tens of thousands of them.
+                # One copy of each stem, and of each meaning: there are tens of thousands of them.
                 way = tuple(intern(stem(word, language)) for word in said)
-                ways.add(way)
-                self._phrases.add(way, meaning)
-                self._blunt.add(_bluntly(said), meaning)
-        self._ways[meaning] = frozenset(ways)
+                ways[way] = None
+                self._phrases.add(way, alone)
+                self._blunt.add(tuple(map(intern, _bluntly(said))), alone)
+        self._ways[meaning] = tuple(ways)
         self._english[meaning] = frozenset(
-            stem(word) for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS
+            intern(stem(word)) for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS
         )
 
 
 class _Phrases:
     """Phrases, each as its words' keys: what they mean, and how long those are that begin with a key."""
 
+    _LENGTHS: ClassVar[dict[tuple[int, ...], tuple[int, ...]]] = {}
+
     def __init__(self) -> None:
         self.meanings: dict[tuple[str, ...], frozenset[str]] = {}
         self.lengths: dict[str, tuple[int, ...]] = {}
 
-    def add(self, phrase: tuple[str, ...], meaning: str) -> None:
-        self.meanings[phrase] = self.meanings.get(phrase, frozenset()) | {meaning}
-        known = self.lengths.get(phrase[0], ())
-        if len(phrase) not in known:
-            self.lengths[phrase[0]] = tuple(sorted((*known, len(phrase))))
+    def add(self, phrase: tuple[str, ...], meanings: frozenset[str]) -> None:
+        known = self.meanings.get(phrase)
+        self.meanings[phrase] = meanings if known is None else known | meanings
+        lengths = self.lengths.get(phrase[0], ())
+        if len(phrase) not in lengths:
+            longer = tuple(sorted((*lengths, len(phrase))))
+            self.lengths[phrase[0]] = self._LENGTHS.setdefault(longer, longer)
 
 
 def _meaning(row: Words) -> str:

@@ -286,6 +286,8 @@ class Index:
         found: list[Found] = []
         seen: defaultdict[str, int] = defaultdict(int)
         for score, address in searcher.search(query, limit * (1 if parts > 1 else 3), count=False).hits:
+            if len(found) >= limit and score < found[-1].score:
+                break
             key = str(searcher.doc(address)["key"][0])
             whole = key.partition("#")[0]
             seen[whole] += 1
@@ -401,7 +403,7 @@ class Index:
         return _ready(tantivy.Index.open(str(mine)))
 
     def _fill(self, index: tantivy.Index) -> None:
-        writer = index.writer(_HEAP, 1)
+        writer = index.writer(_LITTLE_HEAP, 1)
         writer.delete_all_documents()
         self._write(index, writer, self._base, 0)
 

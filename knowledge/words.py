@@ -124,7 +124,7 @@ def tongue(text: str) -> str:
     return "ro" if _ROMANIAN.search(lower) else "en"
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def stem(word: str, tongue: str = "en") -> str:
     """Return what a folded word shares with its other forms; a number is left alone.
 
@@ -149,7 +149,7 @@ def stem(word: str, tongue: str = "en") -> str:
 _STEMMERS = {"ro": "romanian", "tr": "turkish", "az": "turkish"}
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def beginning(word: str, letters: int = 5) -> str | None:
     """Return "~" and the word's first letters, a blunter stem; None for a number or a shorter word."""
     if len(word) < letters or _DIGIT.search(word):
