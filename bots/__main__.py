@@ -24,13 +24,14 @@ from bots.homeserver import HomeserverError
 from bots.matrix.identity import new_recovery_key
 from bots.matrix.person import PersonError
 from bots.settings import Settings, WrongSetting, load
+from knowledge.ingest import Unfit as UnfitFile
 from knowledge.library import BadRow
 from storage import privacy
 from storage.sealed import WrongMasterError
 from storage.store import Busy, ReadOnly
 
 SAID = (
-    *(WrongSetting, WrongMasterError, ReadOnly, Busy, BadRow, Unfit),
+    *(WrongSetting, WrongMasterError, ReadOnly, Busy, BadRow, Unfit, UnfitFile),
     *(SignedOut, Stopped, ChildError, HomeserverError, PersonError),
 )
 """What an operator can mend: the error's own sentence says how."""
@@ -78,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     looking.add_argument("--limit", type=int, default=10, metavar="N", help="results for each question (10)")
     looking.add_argument("--settings", type=Path, metavar="FILE", help="look into this Hub's store as well")
+    taking = add("ingest", _ingest, "take a file, or every file of a folder, into the library")
+    taking.add_argument("path", type=Path, metavar="FILE|FOLDER")
+    taking.add_argument("--network", default="all", metavar="KEY", help="whose library; all of them by default")
+    taking.add_argument(
+        "--checked", choices=["none", "partial", "full"], default="none", help="how far people have checked it"
+    )
     checking = add(
         "links", _links, "ask for every address of the library, and list those that are dead", settings=False
     )
@@ -142,6 +149,10 @@ def _console(args: argparse.Namespace) -> int:
 
 def _find(args: argparse.Namespace) -> int:
     return librarian.find(args, _load(args) if args.settings else None)
+
+
+def _ingest(args: argparse.Namespace) -> int:
+    return librarian.ingest(args, _load(args))
 
 
 def _links(args: argparse.Namespace) -> int:

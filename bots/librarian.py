@@ -5,21 +5,134 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 import aiohttp
+from pydantic import ValidationError
 
 from bots.app import store_of
-from bots.settings import Settings
+from bots.settings import Settings, WrongSetting
 from commands.core.shelf import follow
-from knowledge.library import Library, Resource
+from knowledge.ingest import Draft, Unfit, files, read
+from knowledge.library import Library, Resource, Scope
+from knowledge.schema import EVERY_NETWORK, ingested
 from storage import library as book
+from storage.library import Stretch
+from storage.store import Session, Store
 
 MOST_AT_ONCE = 8
 """Addresses that are looked at together; never two of one host."""
 PATIENCE = aiohttp.ClientTimeout(total=30)
+
+
+def ingest(args: argparse.Namespace, settings: Settings) -> int:
+    """Take a file, or every file of a folder, into the library; status 1 if one of them could not be read.
+
+    A file is taken in whole or not at all, and one that was taken in already changes nothing: whatever stopped this, it
+    can be run again.
+    """
+    if args.network not in {EVERY_NETWORK, *settings.networks}:
+        raise WrongSetting(f"There is no network “{args.network}” in the settings.")
+    found = files(args.path)
+    if not found:
+        raise Unfit(f"{args.path}: there is no file in it that can be read.")
+    return asyncio.run(_ingest(found, args.network, Scope(args.checked), settings))
+
+
+async def _ingest(found: list[Path], network: str, scope: Scope, settings: Settings) -> int:
+    store = store_of(settings)
+    told: dict[Path, str] = {}
+    bad = 0
+    bar = Bar(len(found), sys.stderr)
+    try:
+        await store.migrate()
+        taken = {each.id for each in Library.load().resources}
+        for path in found:
+            try:
+                drafts = await asyncio.to_thread(read, path)
+                now = datetime.now(UTC) + settings.hub.clock_shift
+                told[path] = await take_in(store, drafts, path.name, network=network, scope=scope, taken=taken, now=now)
+            except Unfit as unfit:
+                told[path], bad = f"✗ {unfit}", 1
+            bar.step()
+    finally:
+        bar.done()
+        await store.close()
+    for path, what in told.items():
+        sys.stdout.write(f"{path}: {what}\n")
+    sys.stdout.write(
+        f"{len(told) - sum(what.startswith('✗') for what in told.values())} of {len(found)} files are in.\n"
+    )
+    return bad
+
+
+async def take_in(
+    store: Store,
+    drafts: list[Draft],
+    name: str,
+    *,
+    network: str,
+    scope: Scope,
+    taken: set[str],
+    now: datetime,
+) -> str:
+    """Put what a file says onto the shelf, all of it or nothing; return what became of it.
+
+    What came from a file of the same name under the same title before is replaced.
+
+    Raises:
+        Unfit: something in it is no row of the library; one sentence.
+    """
+    rows = []
+    for draft in drafts:
+        facts = {key: getattr(draft, key) for key in ("title", "kind", "jurisdiction", "language", "date", "citation")}
+        try:
+            row = ingested(
+                **facts,
+                url=draft.url,
+                summary=draft.summary or " ".join(each.text for each in draft.passages[:1]),
+                network=network,
+                name=name,
+                scope=scope,
+                day=now.date(),
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise Unfit(f"{name}, “{draft.title[:60]}”: {what}.") from None
+        rows.append((draft, row))
+
+    def put(session: Session) -> tuple[int, int]:
+        new = passages = 0
+        for draft, row in rows:
+            id_ = _id_of(session, row, taken)
+            facts = row.model_copy(update={"id": id_}).model_dump_json()
+            stretches = [Stretch(each.heading, each.text, each.place) for each in draft.passages]
+            if book.put(
+                session, id=id_, network=network, facts=facts, digest=draft.digest, passages=stretches, now=now
+            ):
+                new += 1
+                passages += len(stretches)
+        return new, passages
+
+    new, passages = await store.run(put)
+    if not new:
+        return "was in already."
+    documents = "1 document" if new == 1 else f"{new} documents"
+    return f"{documents}, {passages} passages."
+
+
+def _id_of(session: Session, row: Resource, taken: set[str]) -> str:
+    """Return the id of what came from the same place under the same title before, or a fresh one."""
+    before = book.one(session, row.id, {row.network})
+    if before is not None and Resource.model_validate_json(before.facts).source == row.source:
+        return row.id
+    return book.fresh_id(session, row.id, random.SystemRandom(), taken=taken)
 
 
 def find(args: argparse.Namespace, settings: Settings | None) -> int:
@@ -134,10 +247,3 @@ class Bar:
         """Leave the bar as it is, and go on in the next line."""
         if self._shown:
             self._out.write("\n")
-
-
-def lines(told: Mapping[str, str]) -> Iterator[str]:
-    """Write a report: a file a line, and what became of it."""
-    width = max(map(len, told), default=0)
-    for name, what in told.items():
-        yield f"{name:{width}}  {what}\n"

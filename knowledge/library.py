@@ -15,8 +15,9 @@ from rapidfuzz import fuzz
 from knowledge.checklists import Checklist, Checklists, Item
 from knowledge.glossary import Glossary
 from knowledge.index import Document, Index, Question, Told
+from knowledge.passage import Passage
 from knowledge.procedures import Forum, Outcome, Procedures, Region, Stage, Tool
-from knowledge.schema import EVERY_NETWORK, BadRow, Passage, Resource, Scope, Term, badge, read_rows
+from knowledge.schema import EVERY_NETWORK, BadRow, Resource, Scope, Term, badge, read_rows
 from knowledge.words import words
 
 __all__ = [

@@ -8,7 +8,6 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -97,21 +96,6 @@ class Resource(Row):
         if self.date[:4].isdigit() and int(self.date[:4]) != self.year:
             raise ValueError("year is not the year of date")
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A stretch of a document, as it is found and quoted.
-
-    Attributes:
-        heading: the headings above it, " › " between them; empty if there are none.
-        text: plain text, about 130 words.
-        place: where it stands, such as "p. 3" or "Article 5"; empty if unknown.
-    """
-
-    heading: str
-    text: str
-    place: str
 
 
 class Words(Row):
@@ -226,6 +210,59 @@ def suggested(
             "as_of": day,
         }
     )
+
+
+def ingested(
+    *,
+    network: str,
+    name: str,
+    title: str,
+    kind: str,
+    jurisdiction: str,
+    language: str,
+    date: str,
+    citation: str,
+    url: str,
+    summary: str,
+    scope: Scope,
+    day: dt.date,
+) -> Resource:
+    """Return the row of a document that was taken in from a file of that name.
+
+    Raises:
+        pydantic.ValidationError: what the file says of itself does not fit into a row.
+    """
+    title = title[:300].strip() or name
+    return Resource.model_validate(
+        {
+            "id": slug(title),
+            "network": network,
+            "kind": kind,
+            "title": title,
+            "title_original": "",
+            "jurisdiction": jurisdiction,
+            "date": date,
+            "year": int(date[:4]) if date[:4].isdigit() else None,
+            "citation": citation.strip() or name,
+            "url": url,
+            "url_kind": "page" if url else "",
+            "languages": (language,),
+            "tags": (),
+            "summary": _shortened(summary) or title,
+            "relevance": f"Taken in from {name}.",
+            "verified": scope is not Scope.NONE,
+            "verified_scope": scope,
+            "confidence": "taken in by an operator",
+            "source": url or name,
+            "check_before_use": True,
+            "as_of": day,
+        }
+    )
+
+
+def _shortened(text: str, longest: int = 600) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= longest else words[:longest].rpartition(" ")[0] + " …"
 
 
 def slug(title: str) -> str:

@@ -11,8 +11,9 @@ import stat
 from pathlib import Path
 
 from knowledge.ingest.child import Child
-from knowledge.ingest.draft import Draft, Passage, Unfit, line
+from knowledge.ingest.draft import Draft, Unfit, line
 from knowledge.ingest.formats import SUFFIXES
+from knowledge.passage import Passage
 
 __all__ = ["LARGEST", "Draft", "Passage", "Unfit", "files", "read"]
 

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from knowledge.passage import Passage
+
 MOST_WORDS = 1_000_000
 """Words of one file that are kept: about two thousand five hundred pages."""
 
@@ -16,21 +18,6 @@ MOST_ENTRIES = 20_000
 
 class Unfit(Exception):  # noqa: N818 - what is wrong is the file
     """A file cannot be read; the message is one sentence for the operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A stretch of a document as it is quoted.
-
-    Attributes:
-        heading: the headings that it stands under, " › " between the levels; empty if there are none.
-        text: plain text of about 130 words, at most 200; line feeds between paragraphs.
-        place: where it stands ("Article 5", "§ 12", "p. 3", "Article 5 § 2, p. 3"); empty if that is unknown.
-    """
-
-    heading: str
-    text: str
-    place: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from knowledge.ingest.draft import MOST_WORDS, Block, Passage, Unfit
+from knowledge.ingest.draft import MOST_WORDS, Block, Unfit
+from knowledge.passage import Passage
 
 USUAL, LONGEST, SHORT = 130, 200, 40
 """Words: where a passage ends, what it never exceeds, and what is too little to stand alone."""
