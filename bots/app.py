@@ -171,7 +171,7 @@ class App:
             await store.migrate()
             # Whoever was erased since the backup that may just have been restored is erased again.
             await store.run(lambda session: privacy.replay(session, clock()))
-            library = Library.load(index=settings.hub.state / "index")
+            library = Library.load(index=settings.hub.state / "index", dictionaries=settings.hub.dictionaries)
             await follow(store, library)
             hub = replace(hub, writer=writer_of(settings, library), caps=caps_of(settings))
             dispatcher = Dispatcher(

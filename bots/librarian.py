@@ -175,7 +175,7 @@ def _question(line: str) -> dict[str, Any]:
 
 async def _with_the_store(settings: Settings) -> Library:
     """Load the library with what the store has; its texts stay there, and are not needed to name what was found."""
-    library = Library.load(index=settings.hub.state / "index")
+    library = Library.load(index=settings.hub.state / "index", dictionaries=settings.hub.dictionaries)
     store = store_of(settings)
     try:
         await store.migrate()

@@ -42,6 +42,7 @@ class HubSettings(_Section):
     state: Path = Path("state")
     first_admin: str = ""
     confidential: list[Literal["matrix", "discord"]] = ["matrix"]
+    dictionaries: Path | None = None
     clock_shift: timedelta = timedelta()
     pace_burst: int = Field(20, ge=1)
     pace_seconds: float = Field(2.0, gt=0)

@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 
 from rapidfuzz import fuzz, process
 
+from knowledge import dictionaries
 from knowledge.schema import LANGUAGES, Entry, Term, Words, read_rows
 from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
 
@@ -67,10 +68,18 @@ class Glossary:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read every file of terms in the folder, and every file of the field lexicon in its lexicon/."""
+    def load(cls, folder: Path, dictionaries_in: Path | None = None) -> Self:
+        """Read every file of terms in the folder, every file of the field lexicon in its lexicon/, and dictionaries.
+
+        Raises:
+            BadRow: something of it cannot be read; one sentence.
+        """
         terms = read_rows(sorted(folder.glob("*.jsonl")), Term)
-        return cls(terms, read_rows(sorted((folder / "lexicon").glob("*.jsonl")), Entry))
+        lexicon = read_rows(sorted((folder / "lexicon").glob("*.jsonl")), Entry)
+        if dictionaries_in is not None:
+            known = {way for row in (*terms, *lexicon) for way in row.ways("en")}
+            lexicon += dictionaries.read(dictionaries_in, known)
+        return cls(terms, lexicon)
 
     def spans(self, said: Sequence[str], stems: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
         """Yield every phrase among these folded words, the short ones inside long ones too.

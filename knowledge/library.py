@@ -112,10 +112,11 @@ class Library:
         self._labels = [words(f"{resource.id} {resource.title}") for resource in self.resources]
 
     @classmethod
-    def load(cls, folder: Path | None = None, index: Path | None = None) -> Self:
+    def load(cls, folder: Path | None = None, index: Path | None = None, dictionaries: Path | None = None) -> Self:
         """Read the folder with resources/ and glossary/, by default the one that comes with the program.
 
-        If the folder has no procedures/, those that come with the program are taken.
+        If the folder has no procedures/, those that come with the program are taken. Dictionaries of the operator's,
+        if there is a folder of them, widen what can be asked.
 
         Raises:
             BadRow: a row is wrong; one sentence says the file, the line and the field.
@@ -126,7 +127,7 @@ class Library:
             raise BadRow(f"{folder}/resources: no resources were found.")
         own = folder / "procedures"
         procedures = Procedures.load(own) if own.is_dir() else None
-        return cls(resources, Glossary.load(folder / "glossary"), procedures, index)
+        return cls(resources, Glossary.load(folder / "glossary", dictionaries), procedures, index)
 
     def search(
         self,
