@@ -648,6 +648,143 @@ async def test_a_term_is_said_in_every_language(scene: Scene, word: str) -> None
 # -- the digest ---------------------------------------------------------------------------------------------------
 
 
+async def test_the_library_answers_with_its_sources_or_says_that_it_cannot(scene: Scene) -> None:
+    question = "ask does Germany need the suspect to be present to open a universal jurisdiction case"
+    answer, _ = await scene.ask(scene.member, question)
+    assert "VStGB" in answer.body
+    assert "Check before relying" in answer.body
+    assert "<a href=" in answer.content["formatted_body"]
+    whole, _ = await scene.ask(scene.member, "1")
+    assert "no link to Germany" in whole.body
+    refused, _ = await scene.ask(scene.member, "ask which football club won the cup in Brazil")
+    assert "does not answer that" in refused.body
+
+
+async def test_a_question_goes_to_the_network_without_a_name_and_comes_back_answered(scene: Scene) -> None:
+    put, _ = await scene.ask(scene.member, "ask open Which court of Ruritania hears such complaints?")
+    code = re.findall(r"Q-\w+", put.body)[0]
+
+    def announced() -> Said | None:
+        return next((each for each in scene.member2.heard(scene.bot, scene.room) if code in each.body), None)
+
+    told = await scene.member2.until(announced, "the question in the network's room")
+    assert told is not None
+    assert told.encrypted
+    assert "Ruritania" in told.body
+    assert await scene.handle(scene.member) not in told.body
+    after = len(scene.member.heard(scene.bot))
+    await scene.ask(scene.member2, f"ask answer {code} The city court, at first instance.")
+    ping, _ = await pinged(scene, scene.member, code, after=after, files=0)
+    assert "The city court, at first instance." in ping.body
+    assert await scene.handle(scene.member2) in ping.body
+    closed, _ = await scene.ask(scene.member, f"ask accept {code}")
+    assert code in closed.body
+
+
+async def test_a_checklist_follows_a_case_in_the_private_room_only(scene: Scene) -> None:
+    opened, _ = await scene.ask(
+        scene.member, "case open tool=uj-complaint forum=prosecutor jurisdiction=DE title=Nightingale"
+    )
+    code = re.findall(r"C-\w+", opened.body)[0]
+    marked, _ = await scene.ask(scene.member, f"checklist mark {code} uj-de u1 done")
+    assert "13" in marked.body
+    shown, _ = await scene.ask(scene.member, f"checklist uj-de case={code}")
+    assert "☑ u1" in shown.body
+    assert "☐ u2" in shown.body
+    seen = len(scene.member.heard(scene.bot, scene.room))
+    await scene.member.say(scene.room, f"!checklist uj-de case={code}")
+    await scene.member.until(
+        lambda: [each for each in scene.member.heard(scene.bot) if "only in private" in each.body], "the refusal"
+    )
+    assert not [each for each in scene.member.heard(scene.bot, scene.room)[seen:] if "u1" in each.body]
+
+
+async def test_what_is_taken_in_beside_the_running_bots_is_found_within_a_minute(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "quokka.md").write_text("# Quokka act\n\n## Article 7\n\nNobody may trade in quokkas.\n")
+    program, settings = Path(sys.executable).with_name("impacthub"), scene.demo.state / "settings.toml"
+    env = {**os.environ, "IMPACTHUB_SECRETS_FILE": str(scene.demo.state / "secrets.toml")}
+    command = [program, "ingest", "--settings", settings, tmp_path / "quokka.md"]
+    await asyncio.to_thread(subprocess.run, command, env=env, check=True)
+    async with asyncio.timeout(60):
+        while "Article 7" not in (await scene.ask(scene.member, "find quokkas"))[0].body:  # noqa: ASYNC110 no event tells
+            await asyncio.sleep(2)
+
+
+# -- the digest ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_library_answers_with_its_sources_or_says_that_it_cannot(scene: Scene) -> None:
+    question = "ask does Germany need the suspect to be present to open a universal jurisdiction case"
+    answer, _ = await scene.ask(scene.member, question)
+    assert "VStGB" in answer.body
+    assert "Check before relying" in answer.body
+    assert "<a href=" in answer.content["formatted_body"]
+    whole, _ = await scene.ask(scene.member, "1")
+    assert "no link to Germany" in whole.body
+    refused, _ = await scene.ask(scene.member, "ask which football club won the cup in Brazil")
+    assert "does not answer that" in refused.body
+
+
+async def test_a_question_goes_to_the_network_without_a_name_and_comes_back_answered(scene: Scene) -> None:
+    put, _ = await scene.ask(scene.member, "ask open Which court of Ruritania hears such complaints?")
+    code = re.findall(r"Q-\w+", put.body)[0]
+
+    def announced() -> Said | None:
+        return next((each for each in scene.member2.heard(scene.bot, scene.room) if code in each.body), None)
+
+    told = await scene.member2.until(announced, "the question in the network's room")
+    assert told is not None
+    assert told.encrypted
+    assert "Ruritania" in told.body
+    assert await scene.handle(scene.member) not in told.body
+    after = len(scene.member.heard(scene.bot))
+    await scene.ask(scene.member2, f"ask answer {code} The city court, at first instance.")
+    ping, _ = await pinged(scene, scene.member, code, after=after, files=0)
+    assert "The city court, at first instance." in ping.body
+    assert await scene.handle(scene.member2) in ping.body
+    closed, _ = await scene.ask(scene.member, f"ask accept {code}")
+    assert code in closed.body
+
+
+async def test_a_checklist_follows_a_case_in_the_private_room_only(scene: Scene) -> None:
+    opened, _ = await scene.ask(
+        scene.member, "case open tool=uj-complaint forum=prosecutor jurisdiction=DE title=Nightingale"
+    )
+    code = re.findall(r"C-\w+", opened.body)[0]
+    marked, _ = await scene.ask(scene.member, f"checklist mark {code} uj-de u1 done")
+    assert "13" in marked.body
+    shown, _ = await scene.ask(scene.member, f"checklist uj-de case={code}")
+    assert "☑ u1" in shown.body
+    assert "☐ u2" in shown.body
+    seen = len(scene.member.heard(scene.bot, scene.room))
+    await scene.member.say(scene.room, f"!checklist uj-de case={code}")
+    await scene.member.until(
+        lambda: [each for each in scene.member.heard(scene.bot) if "only in private" in each.body], "the refusal"
+    )
+    assert not [each for each in scene.member.heard(scene.bot, scene.room)[seen:] if "u1" in each.body]
+
+
+async def test_what_is_taken_in_beside_the_running_bots_is_found_within_a_minute(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "quokka.md").write_text("# Quokka act\n\n## Article 7\n\nNobody may trade in quokkas.\n")
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("impacthub"),
+            "ingest",
+            "--settings",
+            scene.demo.state / "settings.toml",
+            tmp_path / "quokka.md",
+        ],  # fmt: skip
+        env={**os.environ, "IMPACTHUB_SECRETS_FILE": str(scene.demo.state / "secrets.toml")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "1 document" in done.stdout
+    async with asyncio.timeout(60):
+        while "Article 7" not in (await scene.ask(scene.member, "find quokkas"))[0].body:
+            await asyncio.sleep(2)
+
+
 async def test_the_digest_comes_into_the_coordinators_room_with_a_picture_and_a_page(scene: Scene) -> None:
     coordinator, room = scene.coordinator, scene.demo.told["rooms"]["coordinators"]
     assert scene.people["member"].client.rooms.get(room) is None

@@ -74,10 +74,11 @@ def stale(ctx: Post, network: str) -> list[Resource]:
 
 def source(ctx: Context, resource: Resource, *, passage: Passage | None = None, snippet: str = "") -> Source:
     """Show an entry: its title in the reader's language where it has one, its citation, how far it was checked."""
+    place = (passage.place or passage.heading.rpartition(" › ")[2]) if passage else ""
     own = resource.title_original and resource.languages[0] == ctx.voice.language
     return Source(
         title=resource.title_original if own else resource.title,
-        citation=", ".join(filter(None, (resource.citation, passage.place if passage else ""))),
+        citation=", ".join(filter(None, (resource.citation, place))),
         url=resource.url,
         badge=Text(BADGES[badge(resource, ctx.now.date())].msgid, {"day": resource.as_of}),
         snippet=snippet,
