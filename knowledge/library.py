@@ -193,7 +193,8 @@ class Library:
         self._index.start_over()
 
     def _parts(self, resource: Resource, passages: Sequence[Passage]) -> Iterable[Document]:
-        whole = _document(resource, self._glossary)
+        # Where the text itself is there, a summary of it would only stand before the passage that answers.
+        whole = _document(resource.model_copy(update={"summary": ""}) if passages else resource, self._glossary)
         yield whole
         for number, passage in enumerate(passages, start=1):
             texts = ((1, resource.title), (2, passage.heading), (1, passage.text))

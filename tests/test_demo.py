@@ -704,7 +704,7 @@ async def test_what_is_taken_in_beside_the_running_bots_is_found_within_a_minute
     program, settings = Path(sys.executable).with_name("impacthub"), scene.demo.state / "settings.toml"
     env = {**os.environ, "IMPACTHUB_SECRETS_FILE": str(scene.demo.state / "secrets.toml")}
     command = [program, "ingest", "--settings", settings, tmp_path / "quokka.md"]
-    await asyncio.to_thread(subprocess.run, command, env=env, check=True)
+    await asyncio.to_thread(subprocess.run, command, env=env, cwd=scene.demo.state.parent, check=True)
     async with asyncio.timeout(60):
         while "Article 7" not in (await scene.ask(scene.member, "find quokkas"))[0].body:  # noqa: ASYNC110 no event tells
             await asyncio.sleep(2)
