@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine
@@ -191,6 +192,8 @@ def _restored(args: argparse.Namespace) -> int:
             await store.close()
 
     told = asyncio.run(restored())
+    # It follows a store by the numbers of its changes, and an older store gives the same numbers to others.
+    shutil.rmtree(settings.hub.state / "index", ignore_errors=True)
     sys.stdout.write(
         f"{len(told.erased)} people were erased again; {told.unsure} messages are looked up before sending.\n"
     )

@@ -6,14 +6,18 @@ import argparse
 import asyncio
 import json
 import random
+import socket
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import ValidationError
+from yarl import URL
 
 from bots.app import store_of
 from bots.settings import Settings, WrongSetting
@@ -27,7 +31,9 @@ from storage.store import Session, Store
 
 MOST_AT_ONCE = 8
 """Addresses that are looked at together; never two of one host."""
+MOST_REDIRECTS = 5
 PATIENCE = aiohttp.ClientTimeout(total=30)
+HEADERS = {"User-Agent": "impacthub-links/1"}
 
 
 def ingest(args: argparse.Namespace, settings: Settings) -> int:
@@ -109,8 +115,10 @@ async def take_in(
 
     def put(session: Session) -> tuple[int, int]:
         new = passages = 0
+        used: set[str] = set()  # two entries of one list are two, however alike they are called
         for draft, row in rows:
-            id_ = _id_of(session, row, taken)
+            id_ = _id_of(session, row, taken | used)
+            used.add(id_)
             facts = row.model_copy(update={"id": id_}).model_dump_json()
             stretches = [Stretch(each.heading, each.text, each.place) for each in draft.passages]
             if book.put(
@@ -130,7 +138,8 @@ async def take_in(
 def _id_of(session: Session, row: Resource, taken: set[str]) -> str:
     """Return the id of what came from the same place under the same title before, or a fresh one."""
     before = book.one(session, row.id, {row.network})
-    if before is not None and Resource.model_validate_json(before.facts).source == row.source:
+    known = Resource.model_validate_json(before.facts) if before and row.id not in taken else None
+    if known is not None and (known.source, known.network) == (row.source, row.network):
         return row.id
     return book.fresh_id(session, row.id, random.SystemRandom(), taken=taken)
 
@@ -180,10 +189,11 @@ async def _with_the_store(settings: Settings) -> Library:
     try:
         await store.migrate()
         await follow(store, library)
-        shelved = await store.run(book.published)
+        shelved = await store.run(lambda session: book.published(session, settings.networks))
     finally:
         await store.close()
-    return library.knowing({id_: Resource.model_validate_json(facts) for id_, facts in shelved.items()})
+    library.learn({id_: Resource.model_validate_json(facts) for id_, facts in shelved.items()})
+    return library
 
 
 def links(settings: Settings | None) -> int:
@@ -200,10 +210,13 @@ def links(settings: Settings | None) -> int:
     return 1 if dead else 0
 
 
-async def check(addresses: Mapping[str, str], progress: TextIO) -> dict[str, tuple[str, str]]:
+async def check(
+    addresses: Mapping[str, str], progress: TextIO, *, anywhere: bool = False
+) -> dict[str, tuple[str, str]]:
     """Return the addresses that do not answer, by the id of their entry, each with what is wrong.
 
-    Each is asked for once, politely: a few at a time, one by one on each host.
+    Each is asked for once, politely: a few at a time, one by one on each host. Members may suggest addresses, so only
+    those of the open internet are asked, also after a redirect; `anywhere` lifts that.
     """
     dead: dict[str, tuple[str, str]] = {}
     turns = asyncio.Semaphore(MOST_AT_ONCE)
@@ -211,21 +224,61 @@ async def check(addresses: Mapping[str, str], progress: TextIO) -> dict[str, tup
     bar = Bar(len(addresses), progress)
 
     async def look(id_: str, url: str) -> None:
-        async with hosts.setdefault(url.split("/")[2], asyncio.Lock()), turns:
+        async with hosts.setdefault(urlsplit(url).netloc, asyncio.Lock()), turns:
             try:
-                async with session.get(url, allow_redirects=True) as answer:
-                    if answer.status >= 400:
-                        dead[id_] = (url, f"HTTP {answer.status}")
+                if (wrong := await _wrong_with(session, url, anywhere=anywhere)) is not None:
+                    dead[id_] = (url, wrong)
             except TimeoutError:
                 dead[id_] = (url, "no answer in time")
-            except (aiohttp.ClientError, ValueError) as error:
+            except (aiohttp.ClientError, OSError, ValueError) as error:
                 dead[id_] = (url, type(error).__name__)
         bar.step()
 
-    async with aiohttp.ClientSession(timeout=PATIENCE, headers={"User-Agent": "impacthub-links/1"}) as session:
+    connector = aiohttp.TCPConnector(resolver=None if anywhere else OpenInternet())
+    async with aiohttp.ClientSession(timeout=PATIENCE, connector=connector, headers=HEADERS) as session:
         await asyncio.gather(*(look(id_, url) for id_, url in addresses.items()))
     bar.done()
     return dead
+
+
+async def _wrong_with(session: aiohttp.ClientSession, url: str, *, anywhere: bool) -> str | None:
+    """Ask for an address, and for where it leads; None if it answers."""
+    for _ in range(MOST_REDIRECTS):
+        host = URL(url).host
+        # A host that is a number is never looked up.
+        if host is None or (not anywhere and _is_number(host) and not ip_address(host).is_global):
+            raise OSError("not on the open internet")
+        async with session.get(url, allow_redirects=False) as answer:
+            where = answer.headers.get("Location") if 300 <= answer.status < 400 else None
+            if where is None:
+                return f"HTTP {answer.status}" if answer.status >= 400 else None
+            url = str(answer.url.join(URL(where)))
+    return "leads from one address to the next"
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class OpenInternet(aiohttp.ThreadedResolver):
+    """Finds hosts, but none that only this machine or its neighbours can reach."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        """Return the addresses of a host.
+
+        Raises:
+            OSError: it is not on the open internet.
+        """
+        found = await super().resolve(host, port, family)
+        if not all(ip_address(each["host"]).is_global for each in found):
+            raise OSError("not on the open internet")
+        return found
 
 
 class Bar:

@@ -1,4 +1,4 @@
-"""Questions to the library, answered with its own words or not at all; and to the network, where it has no answer."""
+"""Questions to the library, answered word for word or not at all; and to the network, where it has no answer."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from commands.core.post import Note
 from commands.core.shelf import CHECK, look_up, source, under
 from knowledge.answer import Evidence, NoAnswer, Trouble, Written, confident, quotable
 from knowledge.library import Hit
+from knowledge.words import asked_in
 from storage import ask as book
 from storage.ask import OpenQuestion
 from storage.members import Role
@@ -74,41 +75,36 @@ def _suggest(ctx: Context, _typed: str) -> list[Choice]:
     ]
 
 
-QuestionCode = Annotated[
-    OpenQuestion,
-    Kind(
-        name=_("a question of the network"),
-        read=_open_question,
-        show=lambda question: question.code,
-        suggest=_suggest,
-        nothing=_("No question is open in this network."),
-        example="Q-7K3FQ",
-    ),
+QUESTION_CODE: Kind[OpenQuestion] = Kind(
+    name=_("a question of the network"),
+    read=_open_question,
+    show=lambda question: question.code,
+    suggest=_suggest,
+    nothing=_("No question is open in this network."),
+    example="Q-7K3FQ",
+)
+QuestionCode = Annotated[OpenQuestion, QUESTION_CODE]
+OwnQuestionCode = Annotated[OpenQuestion, replace(QUESTION_CODE, secret=True)]
+NetworkQuestion = Annotated[
+    str, replace(WORDS, name=_("a question"), example="which court hears such complaints", secret=True)
 ]
 QuestionWords = Annotated[str, replace(WORDS, name=_("a question"), example="must the suspect be in Germany")]
 
 
 @ask.command("ask", allow=Role.MEMBER, shown=Shown.ROOM, alias="ask library")
 def ask_library(ctx: Context, question: QuestionWords) -> Reply:
-    """Ask the library: it answers in its own words, with their sources, or says that it cannot.
+    """Ask the library: it answers word for word, with its sources, or says that it cannot.
 
     question: What would you like to know? Please name no client and no case.
     """
     hits = look_up(ctx, question, network=ctx.network, limit=MOST_READ, parts=2)
-    good = [hit for hit in hits if confident(hit.coverage, ctx.voice.language) and quotable(hit.snippet)]
-    came: Written | NoAnswer | None = None
-    written: Written | None = None
-    trouble: list[Text] = []
-    if good and ctx.hub.writer is not None:
-        if book.may_write(ctx.session, member=ctx.actor_id, day=ctx.now.date(), caps=ctx.hub.caps):
-            came = _written(ctx, question, good)
-            if isinstance(came, NoAnswer):
-                trouble = [TROUBLES[came.reason], _("So here is what the library says itself.")]
-            else:
-                written = came
-        else:
-            trouble = [_("No more answers are written for you today, so here is what the library says itself.")]
-    used = good[:MOST_QUOTED] if written is None else _cited(written, good)
+    good = [hit for hit in hits if confident(hit.coverage, asked_in(question)) and quotable(hit.snippet)]
+    came, trouble = _written(ctx, question, good)
+    used = good[:MOST_QUOTED]
+    said: Text = _("From the library, word for word:")
+    if isinstance(came, Written):
+        sentences, used = _borne_out(came, good)
+        said = plain(sentences)
     book.remember(
         ctx.session,
         member=ctx.actor_id,
@@ -122,54 +118,71 @@ def ask_library(ctx: Context, question: QuestionWords) -> Reply:
         return _not_found(ctx, question, hits)
     return Reply(
         *trouble,
-        *([_("From the library, word for word:")] if written is None else [plain(_with_numbers(written, good, used))]),
+        said,
         Sources(tuple(source(ctx, hit.resource, passage=hit.passage, snippet=_quote(hit)) for hit in used)),
         CHECK,
-        actions=[
-            Button(_("Show what this was taken from"), why.bare()),
-            Button(_("Put it to the network, without your name"), Call("ask open", {"question": question})),
-        ],
+        actions=[Button(_("Show what this was taken from"), why.bare()), *_to_the_network(ctx, question)],
     )
 
 
-def _written(ctx: Context, question: str, good: Sequence[Hit]) -> Written | NoAnswer:
-    """Have a model write an answer from these passages and nothing else."""
+def _written(ctx: Context, question: str, good: Sequence[Hit]) -> tuple[Written | NoAnswer | None, list[Text]]:
+    """Have a model write an answer from these passages and nothing else, if there is one; or say why there is none."""
     writer, language = ctx.hub.writer, ctx.voice.language
+    if writer is None or not good:
+        return None, []
+    # What is written already has been paid for, whatever others have spent meanwhile.
+    if "answer" not in ctx.fetched and not book.may_write(
+        ctx.session, member=ctx.actor_id, day=ctx.now.date(), caps=ctx.hub.caps
+    ):
+        return None, [_("No more answers are written for you today, so here is what the library says itself.")]
     evidence = [
-        Evidence(number, hit.resource.id, hit.resource.title, hit.resource.citation, hit.text)
+        Evidence(number, hit.key, hit.resource.title, hit.resource.citation, hit.text)
         for number, hit in enumerate(good, start=1)
     ]
 
-    async def write() -> Written | NoAnswer:
-        if writer is None:
-            return NoAnswer(Trouble.UNREACHABLE)
+    async def write() -> tuple[Written | NoAnswer, list[Evidence]]:
         try:
-            return await writer.write(question, evidence, language)
+            return await writer.write(question, evidence, language), evidence
         except NoAnswer as no_answer:
-            return no_answer
+            return no_answer, evidence
 
-    return ctx.fetch("answer", write)
+    came, read = ctx.fetch("answer", write)
+    if isinstance(came, NoAnswer):
+        return came, [TROUBLES[came.reason], _("So here is what the library says itself.")]
+    was_read = {(each.id, each.text) for each in read}
+    here = {hit.key: place for place, hit in enumerate(good, start=1) if (hit.key, hit.text) in was_read}
+    # The library may have changed while the model wrote: what it read and is there no more bears nothing out.
+    places = {each.number: here[each.id] for each in read if each.id in here}
+    sentences = tuple(
+        replace(each, cites=tuple(places[number] for number in each.cites))
+        for each in came.sentences
+        if places.keys() >= set(each.cites)
+    )
+    return replace(came, sentences=sentences), []
+
+
+def _borne_out(written: Written, good: Sequence[Hit]) -> tuple[str, list[Hit]]:
+    """Return the sentences, each with the numbers under which its sources are shown, and these in that order."""
+    numbers = list(dict.fromkeys(number for sentence in written.sentences for number in sentence.cites))
+    shown = {number: place for place, number in enumerate(numbers, start=1)}
+    sentences = (
+        f"{sentence.text} {''.join(f'[{shown[number]}]' for number in sentence.cites)}"
+        for sentence in written.sentences
+    )
+    return " ".join(sentences), [good[number - 1] for number in numbers]
+
+
+def _to_the_network(ctx: Context, question: str) -> list[Button]:
+    """Offer to put a question to the network: not where everybody has just seen whose it is."""
+    if not ctx.private or ctx.platform in ctx.hub.overheard:
+        return []
+    return [Button(_("Put it to the network, without your name"), Call("ask put", {"question": question}))]
 
 
 def _quote(hit: Hit) -> str:
     """Quote a passage whole, so that what qualifies a sentence stands beside it; of a long one what answers best."""
     whole = quotable(hit.text)
     return whole if len(whole) <= LONGEST_QUOTE else quotable(hit.snippet)
-
-
-def _cited(written: Written, good: Sequence[Hit]) -> list[Hit]:
-    """Return what the sentences cite, in the order in which they do."""
-    numbers = dict.fromkeys(number for sentence in written.sentences for number in sentence.cites)
-    return [good[number - 1] for number in numbers]
-
-
-def _with_numbers(written: Written, good: Sequence[Hit], used: Sequence[Hit]) -> str:
-    """Write the sentences, each with the numbers under which its sources are shown."""
-    shown = {good.index(hit) + 1: place for place, hit in enumerate(used, start=1)}
-    return " ".join(
-        f"{sentence.text} {''.join(f'[{shown[number]}]' for number in sentence.cites)}"
-        for sentence in written.sentences
-    )
 
 
 def _not_found(ctx: Context, question: str, hits: Sequence[Hit]) -> Reply:
@@ -181,10 +194,7 @@ def _not_found(ctx: Context, question: str, hits: Sequence[Hit]) -> Reply:
         blocks += [_("What comes closest:"), Sources(tuple(source(ctx, hit.resource) for hit in closest))]
     return Reply(
         *blocks,
-        actions=[
-            Button(_("Put it to the network, without your name"), Call("ask open", {"question": question})),
-            Button(_("Look for an hour with a mentor"), Call("hours open")),
-        ],
+        actions=[Button(_("Look for an hour with a mentor"), Call("hours open")), *_to_the_network(ctx, question)],
     )
 
 
@@ -200,7 +210,7 @@ def why(ctx: Context, question: QuestionWords | None = None) -> Reply:
     if last is None:
         return Reply(_("You have asked nothing here in the last days."))
     words, keys = last
-    found = under(ctx, keys, network=ctx.network)
+    found = under(ctx, keys)
     blocks: list[Text | Sources] = [_("For “{words}” I read:", words=words[:100])]
     if not found:
         blocks = [_("For “{words}” I found nothing in the library.", words=words[:100])]
@@ -216,28 +226,40 @@ def why(ctx: Context, question: QuestionWords | None = None) -> Reply:
     )
 
 
-@ask.command("ask open", allow=Role.MEMBER)
-def open_(ctx: Context, question: QuestionWords | None = None) -> Reply:
-    """List the network's open questions, or put a new one to it, without your name.
+@ask.command(
+    allow=Role.MEMBER,
+    confirm=_("Everybody in this network will read your question, without your name. Shall I put it to them?"),
+)
+def put(ctx: Context, question: NetworkQuestion) -> Reply:
+    """Put a question to the network, without your name.
 
-    question: Your question; everybody in the network will read it. Please name no client and no case.
+    question: What would you like to ask the network? Please name no client and no case.
     """
-    if question is None:
-        return _listed(ctx)
-    put = book.put_to_network(
+    row = book.put_to_network(
         ctx.session, network=ctx.network, words=question, by=ctx.actor_id, now=ctx.now, rng=ctx.rng
     )
     ctx.announce(
         Reply(
-            _("A member asks ({code}):", code=put.code),
+            _("A member asks ({code}):", code=row.code),
             Quote(question),
-            _("{answer} answers it.", answer=answer.bare(question=put.code)),
+            _("{answer} answers it.", answer=answer.bare(question=row.code)),
         ),
         network=ctx.network,
         purpose=Purpose.NETWORK,
-        key=f"asked:{put.code}",
+        key=f"asked:{row.code}",
     )
-    return Reply(_("Put to the network, without your name: {code}. I will tell you what is answered.", code=put.code))
+    return Reply(_("Put to the network, without your name: {code}. I will tell you what is answered.", code=row.code))
+
+
+@ask.command("ask open", allow=Role.MEMBER)
+def open_(ctx: Context, question: QuestionWords | None = None) -> Reply:
+    """List the questions of the network that are still open.
+
+    question: Or a question that begins with “open”.
+    """
+    if question is not None:  # as with "ask why"
+        return ask_library.handler(ctx, f"open {question}")
+    return _listed(ctx)
 
 
 def _listed(ctx: Context) -> Reply:
@@ -285,12 +307,13 @@ def answer(ctx: Context, question: QuestionCode, words: Words) -> Reply:
             )
         ],
         network=ctx.network,
+        confidential=True,  # where others read along it would tell them who asked
     )
     return Reply(_("Thank you. Whoever asked {code} will read it.", code=question.code))
 
 
 @ask.command(allow=Role.MEMBER)
-def accept(ctx: Context, question: QuestionCode, number: Whole = 1) -> Reply:
+def accept(ctx: Context, question: OwnQuestionCode, number: Whole = 1) -> Reply:
     """Close your question with the answer that helped.
 
     question: Which question?

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from babel import Locale
 
@@ -32,7 +33,7 @@ from commands.core.procedure import JurisdictionCode
 from commands.core.shelf import CHECK, entry, look_up, source
 from commands.core.text import Text, plain
 from knowledge.library import Hit, Resource, Scope, Term
-from knowledge.schema import LANGUAGES, WEB_ADDRESS, suggested
+from knowledge.schema import EVERY_NETWORK, LANGUAGES, WEB_ADDRESS, suggested
 from storage import feedback
 from storage import library as book
 from storage.feedback import Lesson
@@ -68,9 +69,12 @@ def _network(ctx: Context, typed: str) -> str:
 
 
 def _jurisdiction(ctx: Context, typed: str) -> str:
-    code = ctx.library.jurisdiction(clean(typed))
+    word = clean(typed)
+    code = ctx.library.jurisdiction(word)
+    if code is None and word.upper() in ctx.library.procedures.jurisdictions:
+        code = word.upper()  # the program's own entries have none from there, but people may have added some
     if code is None:
-        raise Unreadable("The library has nothing from “{typed}”.", typed=clean(typed)[:40])
+        raise Unreadable("The library has nothing from “{typed}”.", typed=word[:40])
     return code
 
 
@@ -103,9 +107,17 @@ def _resources_like(ctx: Context, typed: str) -> list[Choice]:
 
 def _address(_ctx: Context, typed: str) -> str:
     address = clean(typed)
-    if not WEB_ADDRESS.fullmatch(address) or len(address) > 500:
+    if not WEB_ADDRESS.fullmatch(address) or len(address) > 500 or not _has_host(address):
         raise Unreadable("Please write a web address, such as {example}.", example="https://www.icc-cpi.int")
     return address
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.username is None
+    except ValueError:
+        return False
 
 
 def _sentence(longest: int) -> Callable[[Context, str], str]:
@@ -320,7 +332,6 @@ def suggest(
     summary: What does it say, in a sentence or two?
     relevance: Why does it matter for our work?
     """
-    taken = {each.id for each in ctx.library.resources}
     row = suggested(
         network=ctx.network,
         url=url,
@@ -332,7 +343,7 @@ def suggest(
         relevance=relevance,
         day=ctx.now.date(),
     )
-    row = row.model_copy(update={"id": book.fresh_id(ctx.session, row.id, ctx.rng, taken=taken)})
+    row = row.model_copy(update={"id": book.drawn_id(row.id, ctx.rng)})
     book.suggest(ctx.session, id=row.id, network=ctx.network, facts=row.model_dump_json(), by=ctx.actor_id, now=ctx.now)
     ctx.announce(
         Reply(_("A resource was suggested: {title}. {waiting} shows it.", title=row.title, waiting=waiting.bare())),
@@ -401,7 +412,7 @@ def withdraw(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contra
     id: Which entry? The answers of find name each one.
     """
     row = book.one(ctx.session, id.id, {ctx.network})
-    if row is None:
+    if row is None or row.network != ctx.network:
         return Reply(_("{id} came with the program, or is another network's: it can only be confirmed.", id=id.id))
     ctx.subject = id.id
     book.withdraw(ctx.session, row, now=ctx.now)
@@ -433,6 +444,8 @@ def confirm(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command contrac
 
     id: Which entry? The answers of find name each one.
     """
+    if id.network not in {ctx.network, EVERY_NETWORK}:
+        return Reply(_("{id} is another network's.", id=id.id))
     ctx.subject = id.id
     book.confirm(ctx.session, id.id, day=ctx.now.date(), by=ctx.actor_id)
     return Reply(_("Confirmed: {id}, reviewed on {day}.", id=id.id, day=ctx.now.date()))

@@ -29,6 +29,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from functools import cached_property
+from hashlib import sha256
 from importlib import import_module
 from typing import Any
 
@@ -154,8 +155,9 @@ class Endpoint:
             NoAnswer: the endpoint gave none. Answers that are busy (429) or broken (5xx) are waited for once.
         """
         answering = min(self.most_tokens // 4, _LONGEST_ANSWER)
-        asked, hidden = redact(question, " ".join(f"{one.title} {one.citation} {one.text}" for one in evidence))
-        asked = asked[:LONGEST_QUESTION]
+        public = " ".join(f"{one.title} {one.citation} {one.text}" for one in evidence)
+        # Reading names takes a while, and others wait in this loop.
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public)
         orders = _ORDERS.format(language=_LANGUAGES.get(language, f'the language "{language}"'))
         around = (orders, asked, *(one["content"] for one in _EXAMPLE))
         room = self.most_tokens - answering - sum(map(_tokens_of, around)) - _FRAME
@@ -181,31 +183,40 @@ class Endpoint:
         )
         said = _read(answer.text, cut=answer.cut, spent=answer.spent)
         restored = [replace(one, text=restore(one.text, hidden)) for one in said]
-        kept = dict.fromkeys(supported(restored, sent, self.tokens))
+        kept = dict.fromkeys(await asyncio.to_thread(supported, restored, sent, self.tokens))
         return Written(tuple(kept)[:MOST_SENTENCES], answer.spent)
 
 
 class Remembering:
-    """An endpoint that is not asked twice for the same answer from the same passages.
+    """An endpoint that is not asked twice for the same answer from the same passages, nor for too many at once.
 
-    What was remembered costs nothing. A library that changed gives other passages, and so another question.
+    What was remembered costs nothing. A library that changed gives other passages, and so another question. Of a
+    question only a fingerprint is kept.
     """
 
-    def __init__(self, endpoint: Endpoint, most: int = 500) -> None:
+    def __init__(self, endpoint: Endpoint, most: int = 200, at_once: int = 2) -> None:
         self._endpoint = endpoint
         self._most = most
-        self._written: dict[tuple[str, str, tuple[Evidence, ...]], Written] = {}
+        self._free = at_once
+        self._written: dict[str, Written] = {}
 
     async def write(self, question: str, evidence: Sequence[Evidence], language: str) -> Written:
         """Return what the endpoint writes, or wrote before; see `Endpoint.write`.
 
         Raises:
-            NoAnswer: the endpoint gave none; that is not remembered.
+            NoAnswer: the endpoint gave none, or is at work on others; that is not remembered.
         """
-        key = (" ".join(question.casefold().split()), language, tuple(evidence))
+        asked = json.dumps([" ".join(question.casefold().split()), language, [repr(each) for each in evidence]])
+        key = sha256(asked.encode()).hexdigest()
         if (known := self._written.get(key)) is not None:
             return replace(known, spent=0)
-        written = await self._endpoint.write(question, evidence, language)
+        if self._free < 1:  # what is at work is not counted yet: more of it could go beyond what a day may cost
+            raise NoAnswer(Trouble.BUSY)
+        self._free -= 1
+        try:
+            written = await self._endpoint.write(question, evidence, language)
+        finally:
+            self._free += 1
         self._written[key] = written
         if len(self._written) > self._most:
             del self._written[next(iter(self._written))]

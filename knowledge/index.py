@@ -53,6 +53,10 @@ _GIVEN = 3
 _NAMES_HEARD, _NAME_LENGTHS = 6, range(4, 31)
 # Memory that tantivy may fill before it writes a segment, for many documents and for a few.
 _HEAP, _LITTLE_HEAP, _MANY = 60_000_000, 15_000_000, 1_000
+# Parts that are looked at for a search, where few documents have so many that others are behind them.
+_MOST_LOOKED_AT = 4_000
+# Seconds after which an index that nobody looked at may be cleared away.
+_LEFT_BEHIND = 24 * 60 * 60
 # Segments after which a change waits until some of them have become one: more of them make a search slower.
 _MOST_SEGMENTS = 8
 _STATE = "#state"
@@ -211,11 +215,12 @@ class Index:
         self._glossary = glossary
         self._places = frozenset(glossary.places.values())
         self._schema = _schema()
-        if folder is None:
+        self._folder = folder / _fingerprint(self._base, glossary) if folder is not None else None
+        if self._folder is None:
             self._index = _ready(tantivy.Index(self._schema))
             self._fill(self._index)
         else:
-            self._index = self._open(folder)
+            self._index = self._open(self._folder)
         self.reload()
 
     @property
@@ -226,20 +231,25 @@ class Index:
     def reload(self) -> None:
         """See what another process has written."""
         self._index.reload()
-        self._searcher = searcher = self._index.searcher()
-        self._size = searcher.num_docs
+        searcher = self._index.searcher()
         found = searcher.search(Query.term_query(self._schema, "whole", _STATE, "basic"), 1, count=False).hits
+        names = [name for name, _ in searcher.terms_with_prefix("names", "")]
+        # Others search meanwhile: what belongs together changes in one step.
+        self._heard = (names, [sound(name) for name in names])
         self._reached = int(searcher.doc(found[0][1])["reached"][0]) if found else 0
-        self._names = [name for name, _ in searcher.terms_with_prefix("names", "")]
-        self._sounds = [sound(name) for name in self._names]
+        self._size = searcher.num_docs
+        self._searcher = searcher
+        if self._folder is not None:
+            os.utime(self._folder)  # so that others can tell an index in use from one that was left behind
 
-    def start_over(self) -> None:
-        """Keep the base alone; nothing is done if another process is writing."""
+    def start_over(self) -> bool:
+        """Keep the base alone. Returns False, with nothing done, if another process is writing."""
         try:
             self._fill(self._index)
         except ValueError:  # the lock is taken
-            return
+            return False
         self.reload()
+        return True
 
     def change(self, gone: Iterable[str], come: Iterable[Document], reached: int) -> bool:
         """Take out all parts of what is `gone`, put in what has `come`, and note up to which change that leads.
@@ -282,10 +292,21 @@ class Index:
             for name, values in within.items()
         ]
         query = Query.boolean_query([(Occur.Must, Query.boolean_query(ways)), *narrowed])
+        # Parts of one document may crowd out others: then more are looked at.
+        most = limit * 4
+        while True:
+            hits = self._searcher.search(query, most, count=False).hits
+            found = self._apart(hits, limit, parts)
+            if len(found) >= limit or len(hits) < most or most >= _MOST_LOOKED_AT:
+                return sorted(found, key=lambda each: (-each.score, each.key))[:limit]
+            most *= 8
+
+    def _apart(self, hits: Sequence[tuple[float, tantivy.DocAddress]], limit: int, parts: int) -> list[Found]:
+        """Name what was hit, with so many parts of one document at most, until there are enough."""
         searcher = self._searcher
         found: list[Found] = []
         seen: defaultdict[str, int] = defaultdict(int)
-        for score, address in searcher.search(query, limit * (1 if parts > 1 else 3), count=False).hits:
+        for score, address in hits:
             if len(found) >= limit and score < found[-1].score:
                 break
             key = str(searcher.doc(address)["key"][0])
@@ -293,7 +314,7 @@ class Index:
             seen[whole] += 1
             if seen[whole] <= parts:
                 found.append(Found(key, score))
-        return sorted(found, key=lambda each: (-each.score, each.key))[:limit]
+        return found
 
     def question(self, asked: str) -> Question:
         """Read a question."""
@@ -376,29 +397,31 @@ class Index:
                 continue
             # One letter is half of what tells short names apart, so more of a short one must agree.
             least = 80 if len(word) > 5 else 88
+            names, sounds = self._heard
             for heard in filter(None, dict.fromkeys((sound(word), sound(stem(word))))):
                 for other, likeness, name in process.extract(
-                    heard, self._sounds, scorer=fuzz.ratio, score_cutoff=least, limit=3
+                    heard, sounds, scorer=fuzz.ratio, score_cutoff=least, limit=3
                 ):
                     if other[0] == heard[0]:
-                        said[place].tokens.setdefault(stem(self._names[name]), likeness / 100)
+                        said[place].tokens.setdefault(stem(names[name]), likeness / 100)
 
-    def _open(self, folder: Path) -> tantivy.Index:
+    def _open(self, mine: Path) -> tantivy.Index:
         """Open the index of just these documents and this analysis, or build it."""
-        mine = folder / _fingerprint(self._base, self._glossary)
         try:
             return _ready(tantivy.Index.open(str(mine)))
         except ValueError:  # there is none, or it is broken
             shutil.rmtree(mine, ignore_errors=True)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = Path(mkdtemp(dir=folder))
+        mine.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(dir=mine.parent))
         self._fill(_ready(tantivy.Index(self._schema, str(fresh))))
         try:
             os.rename(fresh, mine)  # noqa: PTH104 whole or not at all; Path.rename says the same less plainly
         except OSError:  # another process was faster
             shutil.rmtree(fresh)
-        for other in folder.iterdir():
-            if other != mine:
+        # An index of another version may be in use beside this one, and another process may be building its own.
+        newest = mine.stat().st_mtime
+        for other in mine.parent.iterdir():
+            if other != mine and other.stat().st_mtime < newest - _LEFT_BEHIND:
                 shutil.rmtree(other, ignore_errors=True)
         return _ready(tantivy.Index.open(str(mine)))
 

@@ -161,7 +161,7 @@ class Library:
             within["language"] = (language.lower(),)
         found = self._index.search(asked, within=within, limit=limit, parts=parts)
         kept = stored([each.key for each in found if each.key not in self._by_id])
-        known = ((each, *kept.get(each.key, (self._by_id.get(each.key), None))) for each in found)
+        known = ((each, *kept.get(each.key, (self._by_id.get(each.key.partition("#")[0]), None))) for each in found)
         return [Hit(resource, each.key, each.score, passage, asked) for each, resource, passage in known if resource]
 
     @property
@@ -182,15 +182,15 @@ class Library:
         """See what other processes on this machine have brought up to date."""
         self._index.reload()
 
-    def knowing(self, stored: Mapping[str, Resource]) -> Self:
-        """Return the same library, with resources of the store among its own: for programs that only name them."""
+    def learn(self, stored: Mapping[str, Resource]) -> None:
+        """Take resources of the store among one's own: for programs that only name what they find."""
         self.resources = (*self.resources, *stored.values())
         self._by_id |= stored
-        return self
+        self._labels += [words(f"{each.id} {each.title}") for each in stored.values()]
 
-    def start_over(self) -> None:
-        """Forget all that the store had: it is another one now, or an older one."""
-        self._index.start_over()
+    def start_over(self) -> bool:
+        """Forget all that the store had: it is another one now, or an older one. False if another is writing."""
+        return self._index.start_over()
 
     def _parts(self, resource: Resource, passages: Sequence[Passage]) -> Iterable[Document]:
         # Where the text itself is there, a summary of it would only stand before the passage that answers.

@@ -183,7 +183,12 @@ _SHAPES = (
     # Codes such as C-7K3FQ: with a figure among the letters, or all in capitals, or with a prefix of ours.
     (Kind.CODE, re.compile(r"(?<!\w)[^\W\d_]{1,2} ?- ?(?=[^\W_]*\d)[^\W_]{4,8}(?![\w/])")),
     (Kind.CODE, re.compile(r"(?<!\w)[A-ZА-ЯІ]{1,2} ?- ?[A-ZА-ЯІ]{4,8}(?![\w/])")),
-    (Kind.CODE, re.compile(r"(?<!\w)(?:ci|[cblo])-[0-9a-hjkmnp-tv-z]{4,6}(?![\w/])", re.IGNORECASE)),
+    (Kind.CODE, re.compile(r"(?<!\w)(?:ci|[cbloqs])-[0-9a-hjkmnp-tv-z]{4,6}(?![\w/])", re.IGNORECASE)),
+    # The same, taken apart as people read it aloud: C-7K3-FQ, C 7K3 FQ.
+    (
+        Kind.CODE,
+        re.compile(r"(?<!\w)(?:ci|[cbloqs])[ -](?=[a-z]*\d)[0-9a-z]{2,4}[ -][0-9a-z]{2,4}(?![\w/])", re.IGNORECASE),
+    ),
     # Letters and figures in one word: passports, accounts, a code without its prefix; not "1990s" or "7031c".
     (
         Kind.NUMBER,

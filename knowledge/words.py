@@ -124,6 +124,14 @@ def tongue(text: str) -> str:
     return "ro" if _ROMANIAN.search(lower) else "en"
 
 
+def asked_in(text: str) -> str:
+    """Return in which of the answers' languages a question is asked, by its letters: "uk", "ru" or "en"."""
+    lower = text.casefold()
+    if _CYRILLIC.search(lower):
+        return "uk" if re.search("[іїєґ]", lower) else "ru"
+    return "en"
+
+
 @lru_cache(maxsize=1 << 14)
 def stem(word: str, tongue: str = "en") -> str:
     """Return what a folded word shares with its other forms; a number is left alone.

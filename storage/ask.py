@@ -1,6 +1,6 @@
 """Questions: what written answers may cost, what somebody asked last, and what a network is asked.
 
-A question that the library does not answer may be put to the network. Nobody sees who asks; whoever answers does it
+A question that the library does not answer may be put to the network. No member sees who asks; whoever answers does it
 under their handle. Words of both are sealed under the key of who wrote them.
 """
 
@@ -36,7 +36,7 @@ class Asked(Table, table=True):
     """
 
     privacy: ClassVar[Privacy] = Privacy(
-        what="What you asked the library last, encrypted, and how many answers were written for you that day.",
+        what="Your last question to the library and what was read for it, encrypted, and what was written that day.",
         whose=("member_id",),
         kept=timedelta(days=30),
         since="asked_at",
@@ -62,8 +62,8 @@ class OpenQuestion(Table, table=True):
     """
 
     privacy: ClassVar[Privacy] = Privacy(
-        what="The questions that you put to a network, encrypted; nobody sees that they are yours. They go after a "
-        "year.",
+        what="The questions that you put to a network, encrypted; no member sees that they are yours. They go after "
+        "a year.",
         whose=("asker_id",),
         kept=timedelta(days=365),
         since="asked_at",

@@ -7,12 +7,12 @@ resource gets the next one, in the order of the commits, so that nobody who asks
 
 import random
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, and_, delete, func, insert, select, tuple_
+from sqlalchemy import Text, UniqueConstraint, and_, delete, func, insert, select, tuple_
 from sqlmodel import Field, col
 
 from storage import codes
@@ -42,24 +42,35 @@ class Shelved(Table, table=True):
         id: what it is called, as the ids of the program's own resources.
         network: whose it is; "all" serves every network.
         facts: the row of the library, as JSON.
-        digest: a SHA-256 of its content, where it has one: nothing is kept twice.
+        digest: a SHA-256 of its content, where it has one: no network keeps it twice.
         number: of its last change; see `changes`.
         by: who suggested it; None: an operator, or somebody who is gone.
-        since: when it came to stand where it stands.
+        stays: whether it was published: then it outlives whoever suggested it.
+        declined_at: when it was declined; its words are gone then, and soon it is.
     """
 
     privacy: ClassVar[Privacy] = Privacy(
-        what="Which resources you suggested for the library.", whose=("by",), erase=Erasure.BLANK, blank=("by",)
+        what="What you suggested for the library, not encrypted. What was published stays without you; its words go at "
+        "once when it is declined.",
+        whose=("by",),
+        kept=timedelta(days=30),
+        since="declined_at",
+        erase=Erasure.DELETE,
+        stays="stays",
+        blank=("by",),
     )
+    __table_args__ = (UniqueConstraint("digest", "network"),)
 
     id: str = Field(primary_key=True, max_length=60)
     network: str = Field(max_length=32)
     standing: Standing = one_of(Standing, index=True)
     facts: str = Field(sa_type=Text)
-    digest: str | None = Field(default=None, unique=True, max_length=64)
+    digest: str | None = Field(default=None, max_length=64)
     number: int = Field(index=True)
     by: UUID | None = Field(default=None, index=True)
     since: datetime = Field(sa_type=UTC)
+    stays: bool = False
+    declined_at: datetime | None = Field(default=None, sa_type=UTC)
 
 
 class ShelvedPassage(Table, table=True):
@@ -148,13 +159,12 @@ def put(
     """Put a document onto the shelf for everybody to find, or its new version in the place of the old.
 
     Returns:
-        False if just this content is there already, under whatever id: then nothing changes.
+        False if the network has just this content already, under whatever id: then nothing changes.
     """
+    same = (_shelved.c.digest == digest, _shelved.c.network == network)
     if (
         digest is not None
-        and session.scalars(
-            select(_shelved.c.id).where(_shelved.c.digest == digest, _shelved.c.standing == Standing.PUBLISHED)
-        ).first()
+        and session.scalars(select(_shelved.c.id).where(*same, _shelved.c.standing == Standing.PUBLISHED)).first()
     ):
         return False
     facts_now = {
@@ -164,9 +174,10 @@ def put(
         "digest": digest,
         "number": _next(session),
         "since": now,
+        "stays": True,
     }
     # What was withdrawn may come again under another id.
-    execute(session, _shelved.update().where(_shelved.c.digest == digest, _shelved.c.id != id).values(digest=None))
+    execute(session, _shelved.update().where(*same, _shelved.c.id != id).values(digest=None))
     row = upsert(_shelved).values(id=id, **facts_now)
     execute(session, row.on_conflict_do_update(index_elements=["id"], set_=facts_now))
     execute(session, delete(_passage).where(_passage.c.resource_id == id))
@@ -181,9 +192,15 @@ def put(
 
 def fresh_id(session: Session, wanted: str, rng: random.Random, *, taken: Collection[str]) -> str:
     """An id like the one wanted that no resource has, here or among those `taken` by the program."""
-    while wanted in taken or session.get(Shelved, wanted) is not None:
-        wanted = f"{wanted[:53]}-{codes.draw(rng, 'R')[2:].casefold()}"
-    return wanted
+    found = wanted
+    while found in taken or session.get(Shelved, found) is not None:
+        found = drawn_id(wanted, rng)
+    return found
+
+
+def drawn_id(wanted: str, rng: random.Random) -> str:
+    """An id like the one wanted that tells nobody whether another of that name is there."""
+    return f"{wanted[:53]}-{codes.draw(rng, 'R')[2:].casefold()}"
 
 
 def suggest(session: Session, *, id: str, network: str, facts: str, by: UUID, now: datetime) -> Shelved:  # noqa: A002
@@ -239,14 +256,17 @@ def decide(session: Session, row: Shelved, *, publish: bool, facts: str, by: UUI
     if row.by == by:
         raise Refused("This is your own suggestion: somebody else has to decide.")
     row.standing = Standing.PUBLISHED if publish else Standing.DECLINED
-    row.facts = facts
+    row.facts = facts if publish else "{}"
+    row.stays = publish
+    row.declined_at = None if publish else now
     row.number = _next(session)
     row.since = now
     session.add(row)
 
 
 def withdraw(session: Session, row: Shelved, *, now: datetime) -> None:
-    """Take a published resource away: it is found no more, and its passages are gone."""
+    """Take a published resource away: it is found no more, and its words are gone."""
+    row.facts = "{}"
     row.standing = Standing.WITHDRAWN
     row.number = _next(session)
     row.since = now
@@ -306,9 +326,11 @@ def changes(session: Session, since: int, most: int = 100) -> Changes:
     return Changes(each, rows[-1].number if rows else since, _next(session) - 1)
 
 
-def published(session: Session) -> dict[str, str]:
-    """The facts of every published resource, by id."""
-    rows = select(_shelved.c.id, _shelved.c.facts).where(_shelved.c.standing == Standing.PUBLISHED)
+def published(session: Session, networks: Collection[str]) -> dict[str, str]:
+    """The facts of every published resource that one of these networks may see, by id."""
+    rows = select(_shelved.c.id, _shelved.c.facts).where(
+        _shelved.c.standing == Standing.PUBLISHED, _shelved.c.network.in_({*networks, EVERY_NETWORK})
+    )
     return {row.id: row.facts for row in execute(session, rows.order_by(_shelved.c.id))}
 
 

@@ -233,7 +233,8 @@ async def test_nobody_learns_who_asked(store: Store) -> None:
     made = Stage(store)
     for name in ("ann", "bob"):
         await made.cast(name, "member", "en", "UTC")
-    await made.say("ann", "ask open Which court hears it?")
+    await made.say("ann", "ask put Which court hears it?")
+    await made.say("ann", "yes")
     await made.say("bob", "ask open")
     heard = "\n".join(line for line in made.lines if "bot in network" in line or "bot to bob" in line)
     assert "Q-" in heard
@@ -251,7 +252,8 @@ async def test_what_was_asked_is_nowhere_in_clear(sqlite_store: Store, tmp_path:
     made = Stage(sqlite_store)
     await made.cast("ann", "member", "en", "UTC")
     await made.say("ann", "ask is the heliotropic doctrine known")
-    await made.say("ann", "ask open is the heliotropic doctrine known")
+    await made.say("ann", "ask put is the heliotropic doctrine known")
+    await made.say("ann", "yes")
     with sqlite3.connect(tmp_path / "hub.db") as db:
         db.execute("pragma wal_checkpoint(truncate)")
     files = [file for file in tmp_path.rglob("*") if file.is_file()]  # noqa: ASYNC240 nothing else runs here

@@ -694,7 +694,8 @@ async def test_a_checklist_follows_a_case_in_the_private_room_only(scene: Scene)
     seen = len(scene.member.heard(scene.bot, scene.room))
     await scene.member.say(scene.room, f"!checklist uj-de case={code}")
     await scene.member.until(
-        lambda: [each for each in scene.member.heard(scene.bot) if "only in private" in each.body], "the refusal"
+        lambda: [each for each in scene.member.heard(scene.bot) if "say that to me in private" in each.body],
+        "a refusal",
     )
     assert not [each for each in scene.member.heard(scene.bot, scene.room)[seen:] if "u1" in each.body]
 

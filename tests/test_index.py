@@ -112,13 +112,25 @@ def test_while_one_writes_another_does_nothing(tmp_path: Path) -> None:
     assert other.change([], [part(1, "asylum")], 1)
 
 
-def test_other_base_or_other_words_and_it_is_built_anew(tmp_path: Path) -> None:
-    Index(BASE, PLAIN, tmp_path).change([], [part(1, "asylum")], 1)
+def test_other_base_or_other_words_and_another_is_built_beside_it(tmp_path: Path) -> None:
+    first = Index(BASE, PLAIN, tmp_path)
+    first.change([], [part(1, "asylum")], 1)
     fewer = Index(BASE[:1], PLAIN, tmp_path)
     assert (fewer.reached, keys(fewer, "asylum")) == (0, [])
-    assert len(list(tmp_path.iterdir())) == 1
+    assert first.change([], [part(2, "asylum")], 2), "another version beside it does not harm one in use"
+    assert len(list(tmp_path.iterdir())) == 2
+    for left in tmp_path.iterdir():
+        os.utime(left, (1, 1))
     assert Index(BASE[:1], GLOSSARY, tmp_path).reached == 0
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 1, "what nobody looked at for a day is cleared away"
+
+
+def test_one_long_document_does_not_hide_the_others() -> None:
+    index = Index([Document(f"short-{n}", ((1, "torture"),)) for n in range(4)], PLAIN)
+    long = [Document(f"long#{n}", ((1, "torture torture torture"),)) for n in range(1, 400)]
+    index.change([], long, 1)
+    found = index.search(index.question("torture"), within={}, limit=5)
+    assert sorted(each.key.partition("#")[0] for each in found) == ["long", *(f"short-{n}" for n in range(4))]
 
 
 @pytest.mark.parametrize("harm", ["empty", "half", "gone"])

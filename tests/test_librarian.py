@@ -184,6 +184,13 @@ def web() -> Iterator[str]:
 async def test_dead_addresses_are_told_from_living_ones() -> None:
     with web() as base:
         addresses = {name: f"{base}/{name}" for name in ("good", "moved", "gone", "cut")}
-        dead = await check({**addresses, "nobody": "http://127.0.0.1:1/"}, StringIO())
+        dead = await check({**addresses, "nobody": "http://127.0.0.1:1/"}, StringIO(), anywhere=True)
     assert set(dead) == {"gone", "cut", "nobody"}
     assert dead["gone"] == (addresses["gone"], "HTTP 404")
+
+
+async def test_what_is_not_on_the_open_internet_is_not_asked() -> None:
+    with web() as base:
+        inner = {"here": f"{base}/good", "name": f"{base.replace('127.0.0.1', 'localhost')}/good"}
+        inner["cloud"] = "http://169.254.169.254/latest/meta-data"
+        assert set(await check(inner, StringIO())) == set(inner)

@@ -153,16 +153,35 @@ async def test_one_person_has_so_many_suggestions_waiting_and_no_more(store: Sto
         await store.run(lambda s: suggest(s, "One more", ann))
 
 
-async def test_whoever_suggested_is_forgotten_and_the_entry_stays(store: Store) -> None:
-    ann = await store.run(lambda s: enter(s, "ann"))
-    await store.run(lambda s: suggest(s, "Useful", ann))
+async def test_whoever_suggested_is_forgotten_and_only_what_was_published_stays(store: Store) -> None:
+    ann, vera = await store.run(lambda s: (enter(s, "ann"), enter(s, "vera")))
+    for title in ("Useful", "Waiting", "Useless"):
+        await store.run(lambda s, title=title: suggest(s, title, ann))
     await store.run(lambda s: book.save(s, "useful", member=ann.id, now=NOW))
     await store.run(lambda s: book.confirm(s, "useful", day=NOW.date(), by=ann.id))
+    for name, publish in (("useful", True), ("useless", False)):
+
+        def decide(session: Session, name: str = name, publish: bool = publish) -> None:
+            found = session.get(Shelved, name)
+            book.decide(session, found, publish=publish, facts=found.facts, by=vera.id, now=NOW)
+
+        await store.run(decide)
+    assert (await store.run(lambda s: s.get(Shelved, "useless"))).facts == "{}", "its words are gone at once"
     await store.run(lambda s: privacy.erase(s, ann.id, NOW))
-    left = await store.run(lambda s: s.get(Shelved, "useful"))
-    assert (left.by, left.standing) == (None, Standing.SUGGESTED)
+    left = await store.run(lambda s: list(s.scalars(select(Shelved))))
+    assert [(each.id, each.by, each.standing) for each in left] == [("useful", None, Standing.PUBLISHED)]
     assert await store.run(lambda s: book.reviews(s, {"useful"})) == {"useful": NOW.date()}
     assert await store.run(lambda s: s.scalar(select(func.count()).select_from(core(SavedResource)))) == 0
+
+
+async def test_each_network_keeps_its_own_copy_and_takes_nobody_elses(store: Store) -> None:
+    assert await store.run(lambda s: put(s, "Guide", TORTURE, network="all", digest="d" * 64))
+    its = row("Guide of ours")
+    facts = {"id": its.id, "network": "uj", "facts": its.model_dump_json(), "passages": TORTURE, "now": NOW}
+    assert await store.run(lambda s: book.put(s, digest="d" * 64, **facts))
+    assert not await store.run(lambda s: book.put(s, digest="d" * 64, **facts))
+    found = await store.run(lambda s: book.found(s, ["guide", "guide-of-ours"], {"climate"}))
+    assert set(found) == {"guide"}
 
 
 async def test_a_review_counts_from_its_own_day(store: Store) -> None:

@@ -204,7 +204,7 @@ class Dispatcher:
             too_fast = _Outcome(Reply(_("That was very fast. Please wait {wait}, then go on.", wait=wait)))
             return await self._run_in_one(partial(self._record, heard, too_fast))
         try:
-            return await self._run_with_errands(heard)
+            return await self._run_with_errands(partial(self._converse, heard))
         except _AlreadyAnswered:
             return None
         except Refused as refused:
@@ -216,7 +216,7 @@ class Dispatcher:
             outcome = _Outcome(stopped(endangering, self._library), remove=True)
         except ErasedError:
             # The person's key went, and then the transaction did not get through: only going on to the end is left.
-            return await self._run_in_one(partial(self._finish_erasing, heard))
+            return await self._run_with_errands(partial(self._finish_erasing, heard))
         except Exception as error:
             incident = codes.draw(self._rng, "E", 6)
             log.error(  # noqa: TRY400 the log's own processor writes the trace, without the words in the message
@@ -236,12 +236,12 @@ class Dispatcher:
             )
         return await self._run_in_one(partial(self._record, heard, outcome))
 
-    async def _run_with_errands(self, heard: Heard) -> Said | None:
-        """Converse, and fetch in between, with no transaction open, what the handler needs from outside."""
+    async def _run_with_errands(self, fn: Callable[[dict[str, object], Session], Said | None]) -> Said | None:
+        """Run one transaction, and fetch in between, with none open, what its handler needs from outside."""
         fetched: dict[str, object] = {}
         while True:
             try:
-                return await self._run_in_one(partial(self._converse, heard, fetched))
+                return await self._run_in_one(partial(fn, fetched))
             except Errand as errand:
                 if errand.name in fetched:
                     raise
@@ -288,6 +288,8 @@ class Dispatcher:
             if found is None or self._not_admitted(context, found[0]) is not None:
                 return context.voice, ()
             kind = found[0].params[name].kind
+            if kind.secret and not self._unheard(context):
+                return context.voice, ()
             every = tuple(kind.suggest(context, typed)) if kind.suggest else ()
             sought = typed.casefold()
             meant = (each for each in every if sought in f"{each.value} {context.voice.say(each.label)}".casefold())
@@ -451,11 +453,11 @@ class Dispatcher:
         """Mark what was heard as done, in the transaction of its answer; False if it was answered before."""
         return heard.key is None or inbox.done(session, heard.bot, heard.key, now)
 
-    def _finish_erasing(self, heard: Heard, session: Session) -> Said | None:
+    def _finish_erasing(self, heard: Heard, fetched: dict[str, object], session: Session) -> Said | None:
         now = self._clock()
         context = self._context(session, heard, now)
         if not ring().erased(context.actor_id):  # it was somebody else's key, who is a part of this member now
-            return self._converse(heard, {}, session)
+            return self._converse(heard, fetched, session)
         if not heard.native and not self._is_new(session, heard, now):
             return None
         context.private = True
@@ -656,7 +658,7 @@ class Dispatcher:
         return self._run(context, command, call, done=done)
 
     def _run(self, context: Context, command: Command[...], call: Call, *, done: bool = False) -> _Outcome:
-        no = self._not_admitted(context, command)
+        no = self._not_admitted(context, command, call)
         if no is not None:
             return _Outcome(Reply(no))
         if context.native:  # what is picked from a menu nobody sees but who may see the answer
@@ -698,13 +700,25 @@ class Dispatcher:
 
     def _tells_the_room(self, context: Context, command: Command[...], call: Call) -> bool:
         """Tell whether something confidential was said where others read it; what is on a list for all is not."""
-        return (
-            self.commands.feature_of[command.path].confidential
-            and not context.private
-            and any(not command.params[name].kind.choices for name in call.given)
+        if context.private:
+            return False
+        kinds = [command.params[name].kind for name in call.given]
+        if self.commands.feature_of[command.path].confidential:
+            return any(not kind.choices for kind in kinds)
+        return any(kind.secret for kind in kinds)
+
+    def _unheard(self, context: Context) -> bool:
+        """Tell whether nobody else reads what is said, neither people nor the platform."""
+        return (context.private or context.native) and context.platform not in self.hub.overheard
+
+    def _is_confidential(self, command: Command[...], call: Call | None) -> bool:
+        """Tell whether a call is for the ears of one person: its feature is, or something that it names or needs."""
+        return self.commands.feature_of[command.path].confidential or any(
+            param.kind.secret and (param.required or (call is not None and name in call.given))
+            for name, param in command.params.items()
         )
 
-    def _not_admitted(self, context: Context, command: Command[...]) -> Text | None:
+    def _not_admitted(self, context: Context, command: Command[...], call: Call | None = None) -> Text | None:
         """Say why a person may not use a command here; None if they may."""
         here = self.hub.networks[context.network]
         feature = self.commands.feature_of[command.path]
@@ -712,7 +726,7 @@ class Dispatcher:
             return _("This is not switched on in this network.")
         if not context.may(command.allow):
             return _("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow])
-        if feature.confidential and context.platform in self.hub.overheard:
+        if context.platform in self.hub.overheard and self._is_confidential(command, call):
             if here.contact is None:
                 return _("This is confidential, and others can read along here. Ask your coordinator where to say it.")
             return _(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -14,7 +14,9 @@ from commands.core.reply import Source
 from commands.core.text import Text, _
 from knowledge.library import Change, Hit, Library, Passage, Resource, Scope, Stored, badge
 from storage import library as book
+from storage import members
 from storage.library import Stretch
+from storage.members import Role
 from storage.store import Store
 
 BADGES: dict[Scope | None, Text] = {
@@ -29,15 +31,15 @@ CHECK = _("Check before relying: laws change.")
 def look_up(ctx: Context, words: str, *, network: str, limit: int, parts: int = 1, **narrowed: str | None) -> list[Hit]:
     """Search the library as a network sees it, each entry with its last review; see `Library.search`."""
     hits = ctx.library.search(
-        words, network=network, limit=limit, parts=parts, stored=partial(_stored, ctx, {network}), **narrowed
+        words, network=network, limit=limit, parts=parts, stored=partial(_stored, ctx), **narrowed
     )
     days = book.reviews(ctx.session, {hit.resource.id for hit in hits})
     return [replace(hit, resource=_reviewed(hit.resource, days.get(hit.resource.id))) for hit in hits]
 
 
-def under(ctx: Context, keys: Sequence[str], *, network: str) -> list[tuple[Resource, Passage | None]]:
+def under(ctx: Context, keys: Sequence[str]) -> list[tuple[Resource, Passage | None]]:
     """Return what was found under these keys and is still there, in their order."""
-    stored = _stored(ctx, {network}, keys)
+    stored = _stored(ctx, keys)
     found = ((key, *stored.get(key, (ctx.library.resource(key), None))) for key in keys)
     known = [(resource, passage) for _key, resource, passage in found if resource is not None]
     days = book.reviews(ctx.session, {resource.id for resource, _passage in known})
@@ -48,14 +50,14 @@ def entry(ctx: Context, typed: str) -> Resource | None:
     """Return the entry of that id, in any case, with its last review; None if there is none to be seen here."""
     id_ = typed.strip().casefold()
     resource = ctx.library.resource(id_)
-    if resource is None and (row := book.one(ctx.session, id_, ctx.hub.networks)) is not None:
+    if resource is None and (row := book.one(ctx.session, id_, mine(ctx))) is not None:
         resource = Resource.model_validate_json(row.facts)
     return resource and _reviewed(resource, book.reviews(ctx.session, {id_}).get(id_))
 
 
 def entries(ctx: Post, network: str) -> list[Resource]:
     """Return every entry that a network sees, with its last review."""
-    shelved = map(Resource.model_validate_json, book.published(ctx.session).values())
+    shelved = map(Resource.model_validate_json, book.published(ctx.session, {network}).values())
     days = book.reviews(ctx.session)
     return [
         _reviewed(each, days.get(each.id))
@@ -94,7 +96,8 @@ async def follow(store: Store, library: Library) -> None:
     while True:
         changes = await store.run(lambda session: book.changes(session, library.reached))
         if changes.newest < library.reached:  # an older store was put in the place of the one that was followed
-            await asyncio.to_thread(library.start_over)
+            if not await asyncio.to_thread(library.start_over):
+                return
             continue
         if not changes.each:
             return
@@ -110,10 +113,17 @@ async def follow(store: Store, library: Library) -> None:
             return
 
 
-def _stored(ctx: Context, networks: Collection[str], keys: Sequence[str]) -> Stored:
+def mine(ctx: Context) -> set[str]:
+    """Return the networks whose own shelf the actor sees: those in which they are more than a guest."""
+    return {key for key in ctx.hub.networks if members.roles(ctx.session, ctx.actor_id, key) - {Role.GUEST}}
+
+
+def _stored(ctx: Context, keys: Sequence[str]) -> Stored:
+    if not keys:
+        return {}
     return {
         key: (Resource.model_validate_json(found.facts), _passage(found.passage))
-        for key, found in book.found(ctx.session, keys, networks).items()
+        for key, found in book.found(ctx.session, keys, mine(ctx)).items()
     }
 
 

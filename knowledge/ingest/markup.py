@@ -1,8 +1,8 @@
 """HTML: the main text of a page as blocks.
 
-What is around the main text is recognised in two steps: what says so itself (navigation, forms, what is hidden) goes;
-then trafilatura says which sentences are main text, and the smallest element that holds nearly all of them is read
-whole. It alone would leave out lists and tables, and those are where laws say what they mean.
+What is around the main text is recognised in two steps: what says so itself (navigation, forms, what its own style
+hides) goes; then trafilatura says which sentences are main text, and the smallest element that holds nearly all of them
+is read whole. It alone would leave out lists and tables, and those are where laws say what they mean.
 """
 
 import re

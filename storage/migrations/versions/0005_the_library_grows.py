@@ -29,8 +29,10 @@ def upgrade() -> None:
     sa.Column('number', sa.Integer(), nullable=False),
     sa.Column('by', sa.Uuid(), nullable=True),
     sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('stays', sa.Boolean(), nullable=False),
+    sa.Column('declined_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_shelved')),
-    sa.UniqueConstraint('digest', name=op.f('uq_shelved_digest'))
+    sa.UniqueConstraint('digest', 'network', name=op.f('uq_shelved_digest_network'))
     )
     with op.batch_alter_table('shelved', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_shelved_by'), ['by'], unique=False)
