@@ -40,7 +40,7 @@ class _Span(NamedTuple):
 def redact(question: str, public: str = "") -> tuple[str, Mapping[str, str]]:
     """Return a question in which placeholders stand for what could lead to somebody, and what each stands for.
 
-    The same words get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one that the
+    The same words, written alike, get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one that the
     question already contains.
 
     Args:
@@ -54,7 +54,7 @@ def redact(question: str, public: str = "") -> tuple[str, Mapping[str, str]]:
     end = 0
     for span in _merged(question, sorted(_spans(question, public))):
         said = question[span.start : span.end]
-        key = f"{span.kind}{said.casefold()}"
+        key = f"{span.kind}{said}"
         if key not in known:
             known[key] = _placeholder(span.kind, question, hidden)
             hidden[known[key]] = said
