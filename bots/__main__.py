@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     taking.add_argument(
         "--checked", choices=["none", "partial", "full"], default="none", help="how far people have checked it"
     )
+    add("index", _index, "bring look-up up to date, with the vectors that it lacks")
     checking = add(
         "links", _links, "ask for every address of the library, and list those that are dead", settings=False
     )
@@ -154,6 +155,10 @@ def _find(args: argparse.Namespace) -> int:
 
 def _ingest(args: argparse.Namespace) -> int:
     return librarian.ingest(args, _load(args))
+
+
+def _index(args: argparse.Namespace) -> int:
+    return librarian.index(_load(args))
 
 
 def _links(args: argparse.Namespace) -> int:

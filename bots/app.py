@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -33,7 +34,7 @@ from commands.core.dispatch import Dispatcher
 from commands.core.feature import Commands
 from commands.core.pace import Pace
 from commands.core.post import Hub, Network, Writer
-from commands.core.shelf import follow
+from commands.core.shelf import follow, follow_meanings
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.answer import Endpoint, Remembering
@@ -45,6 +46,9 @@ from storage.places import Purpose
 from storage.sealed import Vault
 from storage.store import Session, Store
 
+if TYPE_CHECKING:
+    from knowledge.dense import Dense
+
 log = structlog.get_logger()
 
 LONG_LIFE = 600.0
@@ -55,6 +59,8 @@ LONGEST_PAUSE = 300.0
 
 FOLLOWED = timedelta(seconds=15)
 """How often each process looks whether the store's part of the library has changed."""
+MADE = 320
+"""Texts that get their vectors each time: it leaves the machine time for its bots."""
 
 
 class Stopped(Exception):  # noqa: N818 it says what happened
@@ -114,6 +120,28 @@ def writer_of(settings: Settings, library: Library) -> Writer | None:
     )
 
 
+def dense_of(settings: Settings) -> Dense | None:
+    """Return the vectors of the library's texts, if there is an encoder.
+
+    Raises:
+        WrongSetting: the one that was chosen is not installed.
+    """
+    chosen = settings.embeddings
+    if chosen.kind == "off":
+        return None
+    from knowledge import dense  # noqa: PLC0415 it needs numpy, and its encoder a lot of memory
+
+    if chosen.kind == "endpoint":
+        key = settings.secrets.embeddings_key.get_secret_value()
+        endpoint = Endpoint(chosen.base_url, chosen.model, key, chosen.timeout)
+        return dense.Dense(dense.Remote(endpoint), settings.hub.state / "vectors")
+    try:
+        local = dense.Local()
+    except ImportError:
+        raise WrongSetting("embeddings.kind: “local” needs `pip install impacthub[dense]`.") from None
+    return dense.Dense(local, settings.hub.state / "vectors")
+
+
 def caps_of(settings: Settings) -> Caps:
     """Return what written answers may take in a day; a cost is as many tokens as it buys."""
     chosen = settings.answers
@@ -121,6 +149,12 @@ def caps_of(settings: Settings) -> Caps:
     if chosen.cost_per_day and chosen.price_per_million:
         tokens = min(tokens, int(chosen.cost_per_day / chosen.price_per_million * 1_000_000))
     return Caps(chosen.answers_per_person, chosen.tokens_per_person, tokens)
+
+
+def library_of(settings: Settings) -> Library:
+    """Load the library with all that the operator chose for it."""
+    folder, dictionaries = settings.hub.state / "index", settings.hub.dictionaries
+    return Library.load(index=folder, dictionaries=dictionaries, dense=dense_of(settings))
 
 
 def store_of(settings: Settings) -> Store:
@@ -171,8 +205,9 @@ class App:
             await store.migrate()
             # Whoever was erased since the backup that may just have been restored is erased again.
             await store.run(lambda session: privacy.replay(session, clock()))
-            library = Library.load(index=settings.hub.state / "index", dictionaries=settings.hub.dictionaries)
+            library = library_of(settings)
             await follow(store, library)
+            await follow_meanings(store, library, most=0)
             hub = replace(hub, writer=writer_of(settings, library), caps=caps_of(settings))
             dispatcher = Dispatcher(
                 store=store,
@@ -220,6 +255,9 @@ class App:
                 clockwork.every(job.name, job.period, partial(self.dispatcher.run, job))
         # Not a job under a lease: every process has look-up of its own.
         clockwork.every("library.follow", FOLLOWED, partial(follow, self.store, self.library))
+        if self.library.dense:
+            making = partial(follow_meanings, self.store, self.library, most=MADE)
+            clockwork.every("library.meanings", FOLLOWED, making)
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(self._serve(name, makers[name], listening[name])) for name in names]
             ticking = group.create_task(clockwork.run())

@@ -19,9 +19,9 @@ import aiohttp
 from pydantic import ValidationError
 from yarl import URL
 
-from bots.app import store_of
+from bots.app import library_of, store_of
 from bots.settings import Settings, WrongSetting
-from commands.core.shelf import follow
+from commands.core.shelf import follow, follow_meanings
 from knowledge.ingest import Draft, Unfit, files, read
 from knowledge.library import Library, Resource, Scope
 from knowledge.schema import EVERY_NETWORK, ingested
@@ -194,6 +194,34 @@ async def _with_the_store(settings: Settings) -> Library:
         await store.close()
     library.learn({id_: Resource.model_validate_json(facts) for id_, facts in shelved.items()})
     return library
+
+
+def index(settings: Settings) -> int:
+    """Bring look-up up to date, and have the vectors made that are missing; status 1 if some are missing still."""
+    return asyncio.run(_index(settings))
+
+
+async def _index(settings: Settings) -> int:
+    store = store_of(settings)
+    try:
+        await store.migrate()
+        library = library_of(settings)
+        await follow(store, library)
+        await follow_meanings(store, library, most=0)
+        if library.dense is None:
+            sys.stdout.write("Look-up is up to date; there is no encoder in the settings, so it needs no vectors.\n")
+            return 0
+        missing = library.dense.missing
+        bar = Bar(missing, sys.stderr)
+        try:
+            await follow_meanings(store, library, step=bar.step)
+        finally:
+            bar.done()
+        left = library.dense.missing
+    finally:
+        await store.close()
+    sys.stdout.write(f"Look-up is up to date; {missing - left} vectors were made, {left} are missing.\n")
+    return 1 if left else 0
 
 
 def links(settings: Settings | None) -> int:

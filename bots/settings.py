@@ -108,6 +108,21 @@ class AnswersSettings(_Section):
         return self
 
 
+class EmbeddingsSettings(_Section):
+    """What turns texts into vectors, so that look-up finds what means alike, if there is anything."""
+
+    kind: Literal["off", "local", "endpoint"] = "off"
+    base_url: str = Field("", pattern=r"^(https?://\S+)?$")
+    model: str = ""
+    timeout: float = Field(30.0, gt=0, le=120)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> EmbeddingsSettings:
+        if self.kind == "endpoint" and not (self.base_url and self.model):
+            raise ValueError("embeddings.base_url or embeddings.model is missing: an endpoint needs both")
+        return self
+
+
 class MatrixSecrets(_Section):
     """What one bot on Matrix must not tell."""
 
@@ -129,6 +144,7 @@ class Secrets(_Section):
     matrix: dict[str, MatrixSecrets] = {}
     discord: dict[str, DiscordSecrets] = {}
     answers_key: SecretStr = SecretStr("")
+    embeddings_key: SecretStr = SecretStr("")
 
 
 class Settings(BaseSettings):
@@ -143,6 +159,7 @@ class Settings(BaseSettings):
     matrix: dict[str, MatrixSettings] = {}
     discord: dict[str, DiscordSettings] = {}
     answers: AnswersSettings = AnswersSettings()
+    embeddings: EmbeddingsSettings = EmbeddingsSettings()
     secrets: Secrets
 
     @classmethod

@@ -30,7 +30,7 @@ from commands.core.lesson import lesson_button, viewer
 from commands.core.line import Call
 from commands.core.post import Note
 from commands.core.procedure import JurisdictionCode
-from commands.core.shelf import CHECK, entry, look_up, source
+from commands.core.shelf import CHECK, entry, look_up, meaning, source
 from commands.core.text import Text, plain
 from knowledge.library import Hit, Resource, Scope, Term
 from knowledge.schema import EVERY_NETWORK, LANGUAGES, WEB_ADDRESS, suggested
@@ -221,6 +221,7 @@ def find(
         words,
         network=network or ctx.network,
         limit=MOST_HITS,
+        vector=meaning(ctx, words),
         kind=kind,
         jurisdiction=jurisdiction,
         language=language,

@@ -81,6 +81,27 @@ async def complete(
     return _read(first, cost)
 
 
+async def request(endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> bytes:
+    """Return what the endpoint says to one request that is not repeated.
+
+    Args:
+        endpoint: whom to ask, and how many seconds to wait in all.
+        path: what is asked for, such as "/embeddings".
+        body: goes as JSON.
+
+    Raises:
+        NoAnswer: it said nothing, too much, or that it cannot.
+    """
+    try:
+        async with asyncio.timeout(endpoint.timeout), _client(endpoint) as client:
+            said = await _post(client, endpoint, path, body)
+    except TimeoutError:
+        said = _Failure(Trouble.TIMEOUT)
+    if isinstance(said, _Failure):
+        raise NoAnswer(said.trouble)
+    return said
+
+
 _PASSING = frozenset({Trouble.BUSY, Trouble.BROKEN})
 _CHARGED = frozenset({Trouble.TIMEOUT, Trouble.CUT, Trouble.NONSENSE})
 """Where the model may have begun."""
@@ -148,24 +169,17 @@ async def _ask(
     # OpenAI's own models call it otherwise and choose their temperature themselves.
     own = host.endswith((".openai.com", ".azure.com"))
     limits: dict[str, Any] = {"max_completion_tokens": most} if own else {"max_tokens": most, **_STEADY}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+    body = {"model": endpoint.model, "messages": messages, "response_format": form, **limits}
+    return await _post(client, endpoint, "/chat/completions", body)
+
+
+async def _post(client: openai.AsyncOpenAI, endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> bytes | _Failure:
     headers: dict[str, str | openai.Omit] = {"Accept-Encoding": "identity"}
     if not endpoint.key:
         headers["Authorization"] = openai.Omit()
     try:
-        response = await client.post(
-            "/chat/completions",
-            cast_to=httpx2.Response,
-            options={"headers": headers},
-            body={
-                "model": endpoint.model,
-                "messages": messages,
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"name": "answer", "strict": True, "schema": schema},
-                },
-                **limits,
-            },
-        )
+        response = await client.post(path, cast_to=httpx2.Response, options={"headers": headers}, body=body)
     except openai.APIConnectionError as error:
         return _Failure(_of_connection(error.__cause__))
     except (_TooLong, httpx2.HTTPError) as error:  # what breaks within a body is not wrapped

@@ -4,21 +4,25 @@ What comes with the program is loaded once. What people add is kept in the store
 is told what has changed there, and asks back for the words of what it has found.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rapidfuzz import fuzz
 
 from knowledge.checklists import Checklist, Checklists, Item
 from knowledge.glossary import Glossary
-from knowledge.index import Document, Index, Question, Told
+from knowledge.index import Document, Found, Index, Question, Told
 from knowledge.passage import Passage
 from knowledge.procedures import Forum, Outcome, Procedures, Region, Stage, Tool
 from knowledge.schema import EVERY_NETWORK, BadRow, Resource, Scope, Term, badge, read_rows
 from knowledge.words import words
+
+if TYPE_CHECKING:  # numpy comes in only where vectors are wanted
+    from knowledge.dense import Dense
 
 __all__ = [
     "BadRow", "Change", "Checklist", "Forum", "Hit", "Item", "Library", "Outcome", "Passage", "Procedures",
@@ -27,6 +31,10 @@ __all__ = [
 
 LONGEST_TYPED, MOST_TYPED = 100, 12
 """Characters, and folded words among them, that are read of what somebody has typed so far."""
+
+MOST_SAID, MOST_NEAR, NEARNESS = 100, 50, 0.25
+"""Of a question with a vector: how many texts that say its words are weighed, how many that mean alike, and what the
+second is worth beside the first."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,7 @@ class Library:
         glossary: the terms and the field lexicon.
         procedures: the legal tools with their stages, the forums, outcomes and regions; by default the program's.
         index: the folder in which the search index is kept between runs; None: in memory.
+        dense: the vectors of what can be found, if there is an encoder.
     """
 
     def __init__(
@@ -102,6 +111,7 @@ class Library:
         glossary: Glossary,
         procedures: Procedures | None = None,
         index: Path | None = None,
+        dense: "Dense | None" = None,
     ) -> None:
         self.procedures = procedures or Procedures.load()
         self.checklists = Checklists.load()
@@ -110,9 +120,18 @@ class Library:
         self._glossary = glossary
         self._index = Index([_document(resource, glossary) for resource in self.resources], glossary, index)
         self._labels = [words(f"{resource.id} {resource.title}") for resource in self.resources]
+        self.dense = dense
+        if dense:
+            self.mean([Change(resource.id, resource) for resource in self.resources], 0)
 
     @classmethod
-    def load(cls, folder: Path | None = None, index: Path | None = None, dictionaries: Path | None = None) -> Self:
+    def load(
+        cls,
+        folder: Path | None = None,
+        index: Path | None = None,
+        dictionaries: Path | None = None,
+        dense: "Dense | None" = None,
+    ) -> Self:
         """Read the folder with resources/ and glossary/, by default the one that comes with the program.
 
         If the folder has no procedures/, those that come with the program are taken. Dictionaries of the operator's,
@@ -127,7 +146,7 @@ class Library:
             raise BadRow(f"{folder}/resources: no resources were found.")
         own = folder / "procedures"
         procedures = Procedures.load(own) if own.is_dir() else None
-        return cls(resources, Glossary.load(folder / "glossary", dictionaries), procedures, index)
+        return cls(resources, Glossary.load(folder / "glossary", dictionaries), procedures, index, dense)
 
     def search(
         self,
@@ -140,6 +159,7 @@ class Library:
         limit: int = 5,
         parts: int = 1,
         stored: Callable[[Sequence[str]], Stored] = _nothing,
+        vector: Sequence[float] | None = None,
     ) -> list[Hit]:
         """Return what answers a question in any of the networks' languages, the best first.
 
@@ -147,7 +167,8 @@ class Library:
         jurisdiction and the language of the text (codes, in any case) narrow the search further. Any text
         is a valid query; of a very long one the beginning counts. There are at most `limit` hits, and at most
         `parts` of one document. `stored` gives what the store has under these keys; what is not there any more,
-        or is nothing for whoever asks, it leaves out, and so does the answer.
+        or is nothing for whoever asks, it leaves out, and so does the answer. With the question's `vector` what means
+        alike counts as well, among what has the question's words; a vector that fits nothing changes nothing.
         """
         asked = self._index.question(query)
         within: dict[str, Collection[str]] = {}
@@ -159,10 +180,45 @@ class Library:
             within["jurisdiction"] = (jurisdiction.upper(),)
         if language is not None:
             within["language"] = (language.lower(),)
-        found = self._index.search(asked, within=within, limit=limit, parts=parts)
+        found = self._fused(asked, vector, within, limit, parts) if self.dense and vector is not None else []
+        found = found or self._index.search(asked, within=within, limit=limit, parts=parts)
         kept = stored([each.key for each in found if each.key not in self._by_id])
         known = ((each, *kept.get(each.key, (self._by_id.get(each.key.partition("#")[0]), None))) for each in found)
         return [Hit(resource, each.key, each.score, passage, asked) for each, resource, passage in known if resource]
+
+    def _fused(
+        self,
+        asked: Question,
+        vector: Sequence[float],
+        within: Mapping[str, Collection[str]],
+        limit: int,
+        parts: int,
+    ) -> list[Found]:
+        """Rank by words and by meaning together; nothing where one of them finds nothing."""
+        said = {
+            each.key: each.score for each in self._index.search(asked, within=within, limit=MOST_SAID, parts=MOST_SAID)
+        }
+        if self.dense is None or not said:
+            return []
+        near = self.dense.near(vector, within=within, most=MOST_NEAR, beside=said)
+        if not near:
+            return []
+        by_words, by_meaning = _evened(said, said | near, 0.0), _evened(near, said | near, min(near.values()))
+        scores = {key: by_words[key] + NEARNESS * by_meaning[key] for key in by_words}
+        found: list[Found] = []
+        seen: defaultdict[str, int] = defaultdict(int)
+        for key in sorted(scores, key=lambda key: (-scores[key], key)):
+            seen[whole := key.partition("#")[0]] += 1
+            if seen[whole] <= parts:
+                found.append(Found(key, scores[key]))
+        return found[: max(limit, 0)]
+
+    def mean(self, changes: Iterable[Change], reached: int) -> None:
+        """Let the vectors follow what changed in the store, up to the change with that number, as `follow` look-up."""
+        if self.dense:
+            parts = ((each.id, each.resource and self._parts(each.resource, each.passages)) for each in changes)
+            self.dense.take({id_: its or () for id_, its in parts})
+            self.dense.reached = reached
 
     @property
     def reached(self) -> int:
@@ -279,6 +335,13 @@ def _document(resource: Resource, glossary: Glossary) -> Document:
         ),
         names=f"{titles} {resource.title_original} {resource.citation} {about} {resource.summary}",
     )
+
+
+def _evened(scores: Mapping[str, float], among: Iterable[str], none: float) -> dict[str, float]:
+    """Stretch scores over 0 to 1; whoever has none has `none`."""
+    values = {key: scores.get(key, none) for key in among}
+    low, high = min(values.values()), max(values.values())
+    return {key: (value - low) / ((high - low) or 1.0) for key, value in values.items()}
 
 
 def _nearness(typed: str, asked: Sequence[str], name: str, label: Sequence[str]) -> float:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
+
+import structlog
 
 from commands.core.context import Context
 from commands.core.post import Post
 from commands.core.reply import Source
 from commands.core.text import Text, _
+from knowledge.answer import NoAnswer
 from knowledge.library import Change, Hit, Library, Passage, Resource, Scope, Stored, badge
 from storage import library as book
 from storage import members
-from storage.library import Stretch
+from storage.library import Changes, Stretch
 from storage.members import Role
 from storage.store import Store
+
+log = structlog.get_logger()
 
 BADGES: dict[Scope | None, Text] = {
     Scope.FULL: _("checked against its source, {day}"),
@@ -28,13 +33,44 @@ BADGES: dict[Scope | None, Text] = {
 CHECK = _("Check before relying: laws change.")
 
 
-def look_up(ctx: Context, words: str, *, network: str, limit: int, parts: int = 1, **narrowed: str | None) -> list[Hit]:
+def look_up(
+    ctx: Context,
+    words: str,
+    *,
+    network: str,
+    limit: int,
+    parts: int = 1,
+    vector: Sequence[float] | None = None,
+    **narrowed: str | None,
+) -> list[Hit]:
     """Search the library as a network sees it, each entry with its last review; see `Library.search`."""
+    stored = partial(_stored, ctx)
     hits = ctx.library.search(
-        words, network=network, limit=limit, parts=parts, stored=partial(_stored, ctx), **narrowed
+        words, network=network, limit=limit, parts=parts, stored=stored, vector=vector, **narrowed
     )
     days = book.reviews(ctx.session, {hit.resource.id for hit in hits})
     return [replace(hit, resource=_reviewed(hit.resource, days.get(hit.resource.id))) for hit in hits]
+
+
+def meaning(ctx: Context, words: str) -> Sequence[float] | None:
+    """Return what words mean, as look-up's encoder sees it; None if there is none, or if it fails.
+
+    An encoder that is elsewhere ends the handler once; see `Context.fetch`. The words may leave the machine then.
+    """
+    dense = ctx.library.dense
+    if dense is None:
+        return None
+    if (vector := dense.at_once(words)) is not None:
+        return vector
+
+    async def ask() -> Sequence[float] | None:
+        try:
+            return await dense.ask(words)
+        except NoAnswer as none:
+            log.warning("a question goes without a vector", why=none.reason)
+            return None
+
+    return ctx.fetch("meaning", ask)
 
 
 def under(ctx: Context, keys: Sequence[str]) -> list[tuple[Resource, Passage | None]]:
@@ -101,21 +137,51 @@ async def follow(store: Store, library: Library) -> None:
             continue
         if not changes.each:
             return
-        came = [
-            Change(
-                each.id,
-                Resource.model_validate_json(each.facts) if each.facts is not None else None,
-                tuple(Passage(*stretch) for stretch in each.passages),
-            )
-            for each in changes.each
-        ]
-        if not await asyncio.to_thread(library.follow, came, changes.reached):
+        if not await asyncio.to_thread(library.follow, _came(changes), changes.reached):
             return
+
+
+async def follow_meanings(
+    store: Store, library: Library, *, most: int | None = None, step: Callable[[], None] = lambda: None
+) -> None:
+    """Let the vectors follow what the store has, and have at most so many of those made that are missing.
+
+    What is known of the documents is known in this process only, so that the first time all of them are read.
+
+    Args:
+        store: what people added.
+        library: whose vectors they are; without an encoder nothing is done.
+        most: texts whose vectors are made; None: all that lack one.
+        step: called for each of them that is done.
+    """
+    dense = library.dense
+    if dense is None:
+        return
+    while (changes := await store.run(lambda session: book.changes(session, dense.reached))).newest != dense.reached:
+        if changes.newest < dense.reached:  # as above; what is not in the store any more is not found there
+            dense.reached = 0
+            continue
+        await asyncio.to_thread(library.mean, _came(changes), changes.reached)
+    try:
+        await dense.make(most, step)
+    except NoAnswer as none:
+        log.warning("texts of the library have no vectors yet", why=none.reason, missing=dense.missing)
 
 
 def mine(ctx: Context) -> set[str]:
     """Return the networks whose own shelf the actor sees: those in which they are more than a guest."""
     return {key for key in ctx.hub.networks if members.roles(ctx.session, ctx.actor_id, key) - {Role.GUEST}}
+
+
+def _came(changes: Changes) -> list[Change]:
+    return [
+        Change(
+            each.id,
+            Resource.model_validate_json(each.facts) if each.facts is not None else None,
+            tuple(Passage(*stretch) for stretch in each.passages),
+        )
+        for each in changes.each
+    ]
 
 
 def _stored(ctx: Context, keys: Sequence[str]) -> Stored:
