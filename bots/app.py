@@ -59,8 +59,8 @@ LONGEST_PAUSE = 300.0
 
 FOLLOWED = timedelta(seconds=15)
 """How often each process looks whether the store's part of the library has changed."""
-MADE = 320
-"""Texts that get their vectors each time: it leaves the machine time for its bots."""
+MADE = 128
+"""Texts that get their vectors each time: the local encoder takes seconds for them, which the bots need as well."""
 
 
 class Stopped(Exception):  # noqa: N818 it says what happened

@@ -1,13 +1,16 @@
 """The composition root: what runs goes on running, and what cannot run says so."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from bots.app import App, Stopped
 from bots.bot import SignedOut
 from bots.courier import Courier
-from bots.settings import SECRETS_FILE, Settings, WrongSetting, load
+from bots.settings import SECRETS_FILE, EmbeddingsSettings, Settings, WrongSetting, load
+from tests.fakes.loopback_embeddings import knowing
+from tests.fakes.loopback_model import LoopbackModel, error
 
 KEY = "ab" * 32
 
@@ -88,3 +91,21 @@ async def test_a_bot_that_is_not_set_up_is_named(settings):
     async with App.open(settings) as app:
         with pytest.raises(WrongSetting, match="matrix:moon"):
             await app.run(only="matrix:moon")
+
+
+async def test_vectors_are_made_while_the_bots_run_and_are_there_at_the_next_start(settings, monkeypatch) -> None:
+    async with LoopbackModel(error(503), knowing("sea", "court", "sanctions")) as model:
+        chosen = EmbeddingsSettings(kind="endpoint", base_url=model.url, model="m")
+        settings = settings.model_copy(update={"embeddings": chosen})
+        monkeypatch.setattr("bots.app.FOLLOWED", timedelta(seconds=0.2))  # the first tick fails
+        async with App.open(settings) as app:
+            dense = app.library.dense
+            assert dense.missing == len(app.library.resources)
+            running = asyncio.create_task(with_bot(app, Clumsy([])).run())
+            while dense.missing:  # noqa: ASYNC110 nobody tells
+                await asyncio.sleep(0.05)
+            running.cancel()
+        asked = len(model.requests)
+        async with App.open(settings) as app:
+            assert app.library.dense.near([1.0, 0.0, 1.0, 0.0], within={"network": ["uj"]}, most=3)
+        assert len(model.requests) == asked

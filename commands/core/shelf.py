@@ -58,10 +58,8 @@ def meaning(ctx: Context, words: str) -> Sequence[float] | None:
     An encoder that is elsewhere ends the handler once; see `Context.fetch`. The words may leave the machine then.
     """
     dense = ctx.library.dense
-    if dense is None:
-        return None
-    if (vector := dense.at_once(words)) is not None:
-        return vector
+    if dense is None or dense.encoder.here:
+        return dense.at_once(words) if dense else None
 
     async def ask() -> Sequence[float] | None:
         try:

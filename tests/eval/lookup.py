@@ -1,17 +1,19 @@
 """Measure look-up on graded questions, beside plain full-text search and plain BM25 in the same run.
 
-    python -m tests.eval.lookup [QUERIES.jsonl] [--split dev] [--misses]
+    python -m tests.eval.lookup [QUERIES.jsonl] [--split dev] [--misses] [--dense]
 
 hit@5 is the share of questions with a right resource among the first five; nDCG@10 tells how good the order of the
 first ten is, with the grades of the questions. Nothing fails here: the figures are to be read.
 """
 
 import argparse
+import asyncio
 import json
 import re
 import sqlite3
 import statistics
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -81,11 +83,23 @@ def bm25(library: Library) -> Search:
     return search
 
 
+def with_vectors() -> Search:
+    """Ours, with the local encoder beside the words."""
+    from knowledge.dense import Dense, Local
+
+    with tempfile.TemporaryDirectory() as folder:
+        dense = Dense(Local(), Path(folder))
+        library = Library.load(dense=dense)
+        asyncio.run(dense.make())
+    return lambda query: [hit.resource.id for hit in library.search(query, limit=10, vector=dense.at_once(query))]
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("queries", nargs="?", type=Path, default=Path(__file__).with_name("lookup_queries.jsonl"))
     options.add_argument("--split", help="only the questions of this split")
     options.add_argument("--misses", action="store_true", help="show the questions without an answer among five")
+    options.add_argument("--dense", action="store_true", help="measure what the local encoder brings, too")
     chosen = options.parse_args()
 
     library = Library.load()
@@ -93,7 +107,8 @@ def main() -> int:
     rows = [row for row in rows if chosen.split in {None, row["split"]}]
     ours: Search = lambda query: [hit.resource.id for hit in library.search(query, limit=10)]  # noqa: E731
     sys.stdout.write("language  questions  search              hit@1  hit@5  nDCG@10  target hit@5, nDCG@10\n")
-    for name, search in (("ours", ours), ("BM25 on plain words", bm25(library)), ("FTS5", fts5(library))):
+    dense = [("ours with vectors", with_vectors())] if chosen.dense else []
+    for name, search in (("ours", ours), *dense, ("BM25 on plain words", bm25(library)), ("FTS5", fts5(library))):
         figures: defaultdict[str, list[tuple[float, float, float]]] = defaultdict(list)
         took: list[float] = []
         for row in rows:
