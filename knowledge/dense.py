@@ -242,7 +242,7 @@ class Dense:
     def look(self) -> None:
         """Let searches see the documents that have vectors by now, whoever made them."""
         file = self._file()
-        seen = file and (file.name, file.stat().st_size)
+        seen = file and (file.name, file.stat().st_size, file.stat().st_mtime_ns)
         if self._seen is not None and seen == self._seen:
             return
         self._seen = seen
@@ -288,9 +288,16 @@ class Dense:
         return {view.keys[place]: float(cosine[place]) for place in (*nearest.tolist(), *also)}
 
     def _wanted(self) -> list[str]:
-        """Forget what needs no vector any more, and return the rest."""
-        self._rows()
-        asked = {each.digest for its in self._documents.values() for each in its} - self._kept.keys()
+        """Return what needs a vector, and forget those of texts that are gone: they tell what the texts were about."""
+        vectors = self._rows()
+        there = {each.digest for its in self._documents.values() for each in its}
+        if (file := self._file()) and not self._kept.keys() <= there:
+            left = [digest for digest in self._kept if digest in there]
+            fresh = self._folder / "fresh"
+            fresh.write_bytes(_packed(left, vectors[[self._kept[digest] for digest in left]]))
+            fresh.replace(file)
+            self._rows()
+        asked = there - self._kept.keys()
         self._waiting = {digest: words for digest, words in self._waiting.items() if digest in asked}
         return list(self._waiting)
 
@@ -319,14 +326,12 @@ class Dense:
 
     def _append(self, digests: Sequence[str], vectors: Vectors) -> None:
         file = self._file() or self._folder / f"{self._mine}.{vectors.shape[1]}"
-        row = _row(int(file.suffix[1:]))
-        if row["vector"].shape != vectors.shape[1:]:
+        if file.suffix != f".{vectors.shape[1]}":
             raise NoAnswer(Trouble.NONSENSE)  # the model is another one now: an operator has to say so
-        rows = np.empty(len(digests), row)
-        rows["digest"], rows["vector"] = digests, vectors
+        length = _row(vectors.shape[1]).itemsize
         with file.open("ab") as opened:
-            opened.truncate(opened.tell() // row.itemsize * row.itemsize)
-            opened.write(rows.tobytes())
+            opened.truncate(opened.tell() // length * length)
+            opened.write(_packed(digests, vectors))
         for digest in digests:
             del self._waiting[digest]
 
@@ -347,6 +352,12 @@ class Dense:
 
 def _row(length: int) -> np.dtype[np.void]:
     return np.dtype([("digest", "S64"), ("vector", "<f2", (length,))])
+
+
+def _packed(digests: Sequence[str], vectors: NDArray[Any]) -> bytes:
+    rows = np.empty(len(digests), _row(vectors.shape[1]))
+    rows["digest"], rows["vector"] = digests, vectors
+    return rows.tobytes()
 
 
 def _numbers(vector: Vectors) -> list[float]:

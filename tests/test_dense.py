@@ -224,8 +224,14 @@ async def test_vectors_follow_what_the_store_has(store: Store, tmp_path: Path) -
     from tests.conftest import NOW
 
     await store.run(lambda s: book.withdraw(s, book.one(s, "iron-works", {"uj"}), now=NOW))
+    size = file_of(tmp_path).stat().st_size
     await follow_meanings(store, its)
     assert not {key for key in its.dense._view.keys if key.startswith("iron-works")}
+    assert file_of(tmp_path).stat().st_size == size * 4 // 7  # a vector tells what its text was about
+    encoder = Toy()
+    again = library(tmp_path, encoder)
+    await again.dense.make()
+    assert encoder.asked == 0
 
 
 async def test_what_fails_in_the_background_is_logged_without_a_text_and_done_the_next_time(

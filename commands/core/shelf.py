@@ -58,8 +58,10 @@ def meaning(ctx: Context, words: str) -> Sequence[float] | None:
     An encoder that is elsewhere ends the handler once; see `Context.fetch`. The words may leave the machine then.
     """
     dense = ctx.library.dense
-    if dense is None or dense.encoder.here:
-        return dense.at_once(words) if dense else None
+    if dense is None:
+        return None
+    if dense.encoder.here:
+        return dense.at_once(words)
 
     async def ask() -> Sequence[float] | None:
         try:
