@@ -40,8 +40,8 @@ class _Span(NamedTuple):
 def redact(question: str, public: str = "") -> tuple[str, Mapping[str, str]]:
     """Return a question in which placeholders stand for what could lead to somebody, and what each stands for.
 
-    The same words, written alike, get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one that the
-    question already contains.
+    The same words, written alike, get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one
+    that the question already contains.
 
     Args:
         question: as it was typed.
