@@ -43,7 +43,8 @@ class Shelved(Table, table=True):
         network: whose it is; "all" serves every network.
         facts: the row of the library, as JSON.
         digest: a SHA-256 of its content, where it has one: no network keeps it twice.
-        number: of its last change; see `changes`.
+        number: of its last change; see `changes`. 0: it was never published, and may go; whatever has a number stays,
+            so that no number is given twice.
         by: who suggested it; None: an operator, or somebody who is gone.
         stays: whether it was published: then it outlives whoever suggested it.
         declined_at: when it was declined; its words are gone then, and soon it is.
@@ -219,7 +220,7 @@ def suggest(session: Session, *, id: str, network: str, facts: str, by: UUID, no
         network=network,
         standing=Standing.SUGGESTED,
         facts=facts,
-        number=_next(session),
+        number=0,
         by=by,
         since=now,
     )
@@ -258,8 +259,8 @@ def decide(session: Session, row: Shelved, *, publish: bool, facts: str, by: UUI
     row.standing = Standing.PUBLISHED if publish else Standing.DECLINED
     row.facts = facts if publish else "{}"
     row.stays = publish
+    row.number = _next(session) if publish else 0
     row.declined_at = None if publish else now
-    row.number = _next(session)
     row.since = now
     session.add(row)
 

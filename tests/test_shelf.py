@@ -237,3 +237,15 @@ async def test_an_older_store_is_followed_from_its_beginning(store: Store) -> No
     await follow(store, known)
     assert known.reached == 1
     assert await store.run(lambda s: ids(known, "torture", s)) != []
+
+
+async def test_no_number_is_given_twice_although_suggestions_go(store: Store) -> None:
+    ann = await store.run(lambda s: enter(s, "ann"))
+    known = library()
+    await store.run(lambda s: put(s, "One", TORTURE))
+    await store.run(lambda s: suggest(s, "Waiting", ann))
+    await follow(store, known)
+    await store.run(lambda s: privacy.erase(s, ann.id, NOW))
+    await store.run(lambda s: put(s, "Quokkas", [Stretch("", "Quokkas are protected.", "")]))
+    await follow(store, known)
+    assert await store.run(lambda s: ids(known, "quokkas protected", s)) != []

@@ -156,8 +156,8 @@ class Stage:
             for feature in FEATURES:
                 for job in feature.jobs:
                     await self.dispatcher.run(job)
-            await self.follow()
             await self.carry()
+        await self.follow()
 
     async def carry(self) -> None:
         """Let the courier deliver what is due, and write it down in an order that does not hang on chance."""
