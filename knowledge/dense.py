@@ -2,8 +2,8 @@
 
 An encoder, on this machine or behind an address, turns a text into a vector; texts that mean alike lie close together.
 The vectors of documents are kept in a folder that can be thrown away, under the hash of their text, so that each is
-made once. To compare a question with 100 000 documents takes about 20 ms and 240 MB of memory at 512 numbers to a
-vector, 55 ms and 620 MB at 1536; to see a change among so many takes a thread half a second, or a whole one.
+made once. To compare a question with 100 000 documents takes about 30 ms and 240 MB of memory at 512 numbers to a
+vector, 65 ms and 620 MB at 1536; to see a change among so many takes a thread half a second, or a whole one.
 
 Imported only where an operator wants it: numpy, an encoder's weights and an endpoint's package are heavy.
 """
