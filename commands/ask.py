@@ -84,9 +84,9 @@ QUESTION_CODE: Kind[OpenQuestion] = Kind(
     example="Q-7K3FQ",
 )
 QuestionCode = Annotated[OpenQuestion, QUESTION_CODE]
-OwnQuestionCode = Annotated[OpenQuestion, replace(QUESTION_CODE, secret=True)]
+OwnQuestionCode = Annotated[OpenQuestion, replace(QUESTION_CODE, confidential=True)]
 NetworkQuestion = Annotated[
-    str, replace(WORDS, name=_("a question"), example="which court hears such complaints", secret=True)
+    str, replace(WORDS, name=_("a question"), example="which court hears such complaints", confidential=True)
 ]
 QuestionWords = Annotated[str, replace(WORDS, name=_("a question"), example="must the suspect be in Germany")]
 

@@ -215,6 +215,7 @@ class Index:
         self._glossary = glossary
         self._places = frozenset(glossary.places.values())
         self._schema = _schema()
+        self._heard: tuple[list[str], list[str]] = ([], [])
         self._folder = folder / _fingerprint(self._base, glossary) if folder is not None else None
         if self._folder is None:
             self._index = _ready(tantivy.Index(self._schema))
@@ -235,7 +236,8 @@ class Index:
         found = searcher.search(Query.term_query(self._schema, "whole", _STATE, "basic"), 1, count=False).hits
         names = [name for name, _ in searcher.terms_with_prefix("names", "")]
         # Others search meanwhile: what belongs together changes in one step.
-        self._heard = (names, [sound(name) for name in names])
+        known = dict(zip(*self._heard, strict=True))
+        self._heard = (names, [known.get(name) or sound(name) for name in names])
         self._reached = int(searcher.doc(found[0][1])["reached"][0]) if found else 0
         self._size = searcher.num_docs
         self._searcher = searcher

@@ -170,7 +170,6 @@ def transliterated(word: str) -> str:
     return "".join(_LATIN.get(letter, letter) for letter in word.translate(_ONE_ALPHABET))
 
 
-@lru_cache(maxsize=1 << 14)
 def sound(word: str) -> str:
     """Return a Latin spelling in which the usual transliterations of a name meet (Гаравский, Harauski)."""
     latin = transliterated(word)

@@ -661,7 +661,8 @@ async def test_the_library_answers_with_its_sources_or_says_that_it_cannot(scene
 
 
 async def test_a_question_goes_to_the_network_without_a_name_and_comes_back_answered(scene: Scene) -> None:
-    put, _ = await scene.ask(scene.member, "ask open Which court of Ruritania hears such complaints?")
+    await scene.ask(scene.member, "ask put Which court of Ruritania hears such complaints?")
+    put, _ = await scene.ask(scene.member, "yes")
     code = re.findall(r"Q-\w+", put.body)[0]
 
     def announced() -> Said | None:
@@ -707,7 +708,7 @@ async def test_what_is_taken_in_beside_the_running_bots_is_found_within_a_minute
     command = [program, "ingest", "--settings", settings, tmp_path / "quokka.md"]
     await asyncio.to_thread(subprocess.run, command, env=env, cwd=scene.demo.state.parent, check=True)
     async with asyncio.timeout(60):
-        while "Article 7" not in (await scene.ask(scene.member, "find quokkas"))[0].body:  # noqa: ASYNC110 no event tells
+        while "Quokka act" not in (await scene.ask(scene.member, "find quokkas"))[0].body:  # noqa: ASYNC110 no event tells
             await asyncio.sleep(2)
 
 
@@ -763,7 +764,7 @@ async def test_help_speaks_the_members_language(scene: Scene) -> None:
     ukrainian, _ = await scene.ask(scene.member2, "help")
     assert len(re.findall("[іїєґ]", ukrainian.body.casefold())) > 10
     russian, _ = await scene.ask(scene.member3, "help")
-    assert len(re.findall("[ыэъё]", russian.body.casefold())) > 5
+    assert len(re.findall("[ыэъё]", russian.body.casefold())) > 2
     for text in (english, ukrainian, russian):
         for line in ("hours book", "hours cancel", "me language", "case open", "privacy erase"):
             assert line in text.body  # commands have one name in every language

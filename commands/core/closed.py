@@ -67,6 +67,6 @@ OWN_CASE: Kind[Mine] = Kind(
     suggest=_suggest,
     nothing=_("You have no open case here."),
     example="C-7K3FQQ",
-    secret=True,
+    confidential=True,
 )
 OwnCase = Annotated[Mine, OWN_CASE]

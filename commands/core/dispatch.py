@@ -288,7 +288,7 @@ class Dispatcher:
             if found is None or self._not_admitted(context, found[0]) is not None:
                 return context.voice, ()
             kind = found[0].params[name].kind
-            if kind.secret and not self._unheard(context):
+            if kind.confidential and not self._unheard(context):
                 return context.voice, ()
             every = tuple(kind.suggest(context, typed)) if kind.suggest else ()
             sought = typed.casefold()
@@ -705,7 +705,7 @@ class Dispatcher:
         kinds = [command.params[name].kind for name in call.given]
         if self.commands.feature_of[command.path].confidential:
             return any(not kind.choices for kind in kinds)
-        return any(kind.secret for kind in kinds)
+        return any(kind.confidential for kind in kinds)
 
     def _unheard(self, context: Context) -> bool:
         """Tell whether nobody else reads what is said, neither people nor the platform."""
@@ -714,7 +714,7 @@ class Dispatcher:
     def _is_confidential(self, command: Command[...], call: Call | None) -> bool:
         """Tell whether a call is for the ears of one person: its feature is, or something that it names or needs."""
         return self.commands.feature_of[command.path].confidential or any(
-            param.kind.secret and (param.required or (call is not None and name in call.given))
+            param.kind.confidential and (param.required or (call is not None and name in call.given))
             for name, param in command.params.items()
         )
 

@@ -44,8 +44,9 @@ class Kind(Generic[T]):
     """A kind of value. The law: `read(ctx, show(x)) == x` for every value that it can read.
 
     In a `free` one any words may stand: the survivor guard looks at them before they are read. `prose` values take the
-    rest of the line; `secret` ones are said where nobody reads along: elsewhere they are refused and suggested to
-    nobody; `example` is what a person might type. `choices` are all the values there are, where they are few and the
+    rest of the line; `secret` ones are asked for in private only and never offered as a reaction; `confidential`
+    ones are said where nobody reads along: elsewhere they are refused, and suggested to nobody; `example` is what a
+    person might type. `choices` are all the values there are, where they are few and the
     same for everybody.
     """
 
@@ -60,6 +61,7 @@ class Kind(Generic[T]):
     prose: bool = False
     free: bool = False
     secret: bool = False
+    confidential: bool = False
 
 
 def clean(typed: str) -> str:
