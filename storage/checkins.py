@@ -341,7 +341,7 @@ def stop(session: Session, case: Case) -> bool:
 
 
 def pause(session: Session, case: Case, *, until: date, now: datetime) -> CaseRhythm:
-    """Ask nothing about a case before a day, and expect no answer to a question that is open.
+    """Ask nothing about a case before a day, not what was put off so far either, and expect no answer to what is open.
 
     Raises:
         Refused: it is not asked after, or the day has passed.
