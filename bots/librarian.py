@@ -24,11 +24,13 @@ from bots.settings import Settings, WrongSetting
 from commands.core.shelf import follow, follow_meanings
 from knowledge.ingest import Draft, Unfit, files, read
 from knowledge.library import Library, Resource, Scope
-from knowledge.schema import EVERY_NETWORK, ingested
+from knowledge.schema import EVERY_NETWORK, added
 from storage import library as book
 from storage.library import Stretch
 from storage.store import Session, Store
 
+LONGEST_TITLE, LONGEST_SUMMARY = 300, 600
+"""Characters of what a document says of itself."""
 MOST_AT_ONCE = 8
 """Addresses that are looked at together; never two of one host."""
 MOST_REDIRECTS = 5
@@ -96,16 +98,23 @@ async def take_in(
     """
     rows = []
     for draft in drafts:
-        facts = {key: getattr(draft, key) for key in ("title", "kind", "jurisdiction", "language", "date", "citation")}
+        summary = draft.summary or " ".join(each.text for each in draft.passages[:1])
         try:
-            row = ingested(
-                **facts,
-                url=draft.url,
-                summary=draft.summary or " ".join(each.text for each in draft.passages[:1]),
+            row = added(
                 network=network,
-                name=name,
-                scope=scope,
+                kind=draft.kind,
+                jurisdiction=draft.jurisdiction,
+                language=draft.language,
+                title=draft.title[:LONGEST_TITLE],
+                url=draft.url,
+                summary=_shortened(summary) or draft.title[:LONGEST_TITLE],
+                relevance=f"Taken in from {name}.",
+                by="taken in by an operator",
                 day=now.date(),
+                citation=draft.citation or name,
+                date=draft.date,
+                scope=scope,
+                source=draft.url or name,
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -133,6 +142,11 @@ async def take_in(
         return "was in already."
     documents = "1 document" if new == 1 else f"{new} documents"
     return f"{documents}, {passages} passages."
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= LONGEST_SUMMARY else words[:LONGEST_SUMMARY].rpartition(" ")[0] + " …"
 
 
 def _id_of(session: Session, row: Resource, taken: set[str]) -> str:

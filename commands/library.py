@@ -33,7 +33,7 @@ from commands.core.procedure import JurisdictionCode
 from commands.core.shelf import CHECK, entry, look_up, meaning, source
 from commands.core.text import Text, plain
 from knowledge.library import Hit, Resource, Scope, Term
-from knowledge.schema import EVERY_NETWORK, LANGUAGES, WEB_ADDRESS, suggested
+from knowledge.schema import EVERY_NETWORK, LANGUAGES, WEB_ADDRESS, added
 from storage import feedback
 from storage import library as book
 from storage.feedback import Lesson
@@ -333,7 +333,7 @@ def suggest(
     summary: What does it say, in a sentence or two?
     relevance: Why does it matter for our work?
     """
-    row = suggested(
+    row = added(
         network=ctx.network,
         url=url,
         kind=kind,
@@ -342,6 +342,7 @@ def suggest(
         title=title,
         summary=summary,
         relevance=relevance,
+        by="suggested by a member",
         day=ctx.now.date(),
     )
     row = row.model_copy(update={"id": book.drawn_id(row.id, ctx.rng)})

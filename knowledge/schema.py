@@ -172,67 +172,31 @@ def badge(resource: Resource, today: dt.date) -> Scope | None:
     return resource.verified_scope if today <= until else None
 
 
-def suggested(
+def added(
     *,
     network: str,
-    url: str,
     kind: str,
     jurisdiction: str,
     language: str,
     title: str,
+    url: str,
     summary: str,
     relevance: str,
+    by: str,
     day: dt.date,
+    citation: str = "",
+    date: str = "",
+    scope: Scope = Scope.NONE,
+    source: str = "",
 ) -> Resource:
-    """Return the row of a resource that somebody suggests: nothing in it is verified yet."""
-    return Resource.model_validate(
-        {
-            "id": slug(title),
-            "network": network,
-            "kind": kind,
-            "title": title,
-            "title_original": "",
-            "jurisdiction": jurisdiction,
-            "date": "",
-            "year": None,
-            "citation": urlsplit(url).hostname or url,
-            "url": url,
-            "url_kind": "page",
-            "languages": (language,),
-            "tags": (),
-            "summary": summary,
-            "relevance": relevance,
-            "verified": False,
-            "verified_scope": Scope.NONE,
-            "confidence": "suggested by a member",
-            "source": url,
-            "check_before_use": True,
-            "as_of": day,
-        }
-    )
+    """Return the row of a resource that people add, as far as it is known.
 
-
-def ingested(
-    *,
-    network: str,
-    name: str,
-    title: str,
-    kind: str,
-    jurisdiction: str,
-    language: str,
-    date: str,
-    citation: str,
-    url: str,
-    summary: str,
-    scope: Scope,
-    day: dt.date,
-) -> Resource:
-    """Return the row of a document that was taken in from a file of that name.
+    `by` tells who added it, such as "suggested by a member"; `source` against what it can be checked (by default its
+    address), and `scope` how far that was done. Without a citation it is cited by the host of its address.
 
     Raises:
-        pydantic.ValidationError: what the file says of itself does not fit into a row.
+        pydantic.ValidationError: this does not fit into a row.
     """
-    title = title[:300].strip() or name
     return Resource.model_validate(
         {
             "id": slug(title),
@@ -243,26 +207,21 @@ def ingested(
             "jurisdiction": jurisdiction,
             "date": date,
             "year": int(date[:4]) if date[:4].isdigit() else None,
-            "citation": citation.strip() or name,
+            "citation": citation or urlsplit(url).hostname or title,
             "url": url,
             "url_kind": "page" if url else "",
             "languages": (language,),
             "tags": (),
-            "summary": _shortened(summary) or title,
-            "relevance": f"Taken in from {name}.",
+            "summary": summary,
+            "relevance": relevance,
             "verified": scope is not Scope.NONE,
             "verified_scope": scope,
-            "confidence": "taken in by an operator",
-            "source": url or name,
+            "confidence": by,
+            "source": source or url,
             "check_before_use": True,
             "as_of": day,
         }
     )
-
-
-def _shortened(text: str, longest: int = 600) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= longest else words[:longest].rpartition(" ")[0] + " …"
 
 
 def slug(title: str) -> str:

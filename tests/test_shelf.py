@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from commands.core.shelf import follow
 from knowledge.glossary import Glossary
 from knowledge.library import Library, Resource
-from knowledge.schema import suggested
+from knowledge.schema import added
 from storage import library as book
 from storage import members, privacy
 from storage.library import SavedResource, Shelved, ShelvedPassage, Standing, Stretch
@@ -26,7 +26,7 @@ TORTURE = [Stretch("Article 1", "Torture is forbidden.", "p. 1"), Stretch("Artic
 
 
 def row(title: str, network: str = "uj", summary: str = "A summary.") -> Resource:
-    return suggested(
+    return added(
         network=network,
         url="https://example.org/x",
         kind="guide",
@@ -35,6 +35,7 @@ def row(title: str, network: str = "uj", summary: str = "A summary.") -> Resourc
         title=title,
         summary=summary,
         relevance="It matters.",
+        by="a test",
         day=NOW.date(),
     )
 

@@ -28,6 +28,15 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
 
 
+def no_way_back() -> None:
+    """Stand in every migration for the way back, which none has: it would lose what people told us since.
+
+    Raises:
+        RuntimeError: always; whoever wants the former state restores a backup.
+    """
+    raise RuntimeError("Restore a backup instead: a downgrade would lose what people told us.")
+
+
 def differences(connection: Connection) -> list[Any]:
     """What tables and database do not have in common; empty when they agree."""
     every_table()

@@ -21,7 +21,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from knowledge.library import Change, Library, Passage, Resource
-from knowledge.schema import suggested
+from knowledge.schema import added
 from knowledge.words import words
 from tests.bench import Figure, of_rounds, percentile
 
@@ -140,7 +140,7 @@ def documents(library: Library, size: int, rng: random.Random) -> Iterator[tuple
 
 def entry(number: int) -> Resource:
     """Return the row of a document."""
-    return suggested(
+    return added(
         network="all", url="https://example.org/document", kind="report", jurisdiction="UA", language="en",
         title=f"Document {number}", summary="A document.", relevance="It is there.", day=dt.date(2026, 11, 1),
     )  # fmt: skip

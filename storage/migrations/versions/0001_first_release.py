@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations import no_way_back as downgrade  # noqa: F401 Alembic looks for it by this name
+
 revision = '0001'
 down_revision = None
 branch_labels = None
@@ -273,7 +275,3 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_busy_quarter_session_id'), ['session_id'], unique=False)
 
     # ### end Alembic commands ###
-
-
-def downgrade() -> None:
-    raise NotImplementedError("Restore a backup instead: a downgrade would lose what people told us.")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations import no_way_back as downgrade  # noqa: F401 Alembic looks for it by this name
+
 revision = '0002'
 down_revision = '0001'
 branch_labels = None
@@ -37,7 +39,3 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('platform', sa.String(length=32), nullable=True))
 
     # ### end Alembic commands ###
-
-
-def downgrade() -> None:
-    raise NotImplementedError("Restore a backup instead: a downgrade would lose what people told us.")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations import no_way_back as downgrade  # noqa: F401 Alembic looks for it by this name
+
 revision = '0004'
 down_revision = '0003'
 branch_labels = None
@@ -73,7 +75,3 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_saved_lesson_lesson_id'), ['lesson_id'], unique=False)
 
     # ### end Alembic commands ###
-
-
-def downgrade() -> None:
-    raise NotImplementedError("Restore a backup instead: a downgrade would lose what people told us.")

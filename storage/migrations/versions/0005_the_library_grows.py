@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations import no_way_back as downgrade  # noqa: F401 Alembic looks for it by this name
+
 revision = '0005'
 down_revision = '0004'
 branch_labels = None
@@ -116,7 +118,3 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_question_answer_question_id'), ['question_id'], unique=False)
 
     # ### end Alembic commands ###
-
-
-def downgrade() -> None:
-    raise NotImplementedError("Restore a backup instead: a downgrade would lose what people told us.")
