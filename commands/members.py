@@ -202,7 +202,7 @@ LinkedPlatform = Annotated[
 ]
 LinkCode = Annotated[
     str,
-    Kind(name=_("a code"), read=_code, show=str, example="K-7K3FQ2AD", secret=True),
+    Kind(name=_("a code"), read=_code, show=str, example="K-7K3FQ2AD"),
 ]
 Handle = Annotated[
     Member,

@@ -193,7 +193,7 @@ class Dense:
             NoAnswer: the encoder gives none.
         """
         clock = asyncio.get_running_loop().time
-        asked, hidden = redact(question)
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION])
         for placeholder in hidden:
             asked = asked.replace(placeholder, " ")
         if not asked.split():
@@ -201,7 +201,7 @@ class Dense:
         if clock() < self._rests_until:
             raise NoAnswer(Trouble.TIMEOUT)
         try:
-            made = await self.encoder.encode([asked[:LONGEST_QUESTION]], PATIENCE)
+            made = await self.encoder.encode([asked], PATIENCE)
         except NoAnswer as none:
             if none.reason is Trouble.TIMEOUT:
                 self._rests_until = clock() + REST

@@ -160,15 +160,19 @@ class Library:
         parts: int = 1,
         stored: Callable[[Sequence[str]], Stored] = _nothing,
         vector: Sequence[float] | None = None,
+        shelves: Collection[str] | None = None,
     ) -> list[Hit]:
         """Return what answers a question in any of the networks' languages, the best first.
 
         A network sees its own resources and those that serve every network; None sees all. Kind,
         jurisdiction and the language of the text (codes, in any case) narrow the search further. Any text
         is a valid query; of a very long one the beginning counts. There are at most `limit` hits, and at most
-        `parts` of one document. `stored` gives what the store has under these keys; what is not there any more,
-        or is nothing for whoever asks, it leaves out, and so does the answer. With the question's `vector` what means
-        alike counts as well, among what has the question's words; a vector that fits nothing changes nothing.
+        `parts` of one document.
+
+        Of what people added, only the `shelves` of these networks are looked at, beside that of every network (None:
+        all). `stored` gives what the store has under these keys; what is not there any more, or is nothing for whoever
+        asks, it leaves out, and so does the answer. With the question's `vector` what means alike counts as well, among
+        what has the question's words; a vector that fits nothing changes nothing.
         """
         asked = self._index.question(query)
         within: dict[str, Collection[str]] = {}
@@ -180,6 +184,8 @@ class Library:
             within["jurisdiction"] = (jurisdiction.upper(),)
         if language is not None:
             within["language"] = (language.lower(),)
+        if shelves is not None:
+            within["shelf"] = (_PROGRAM, EVERY_NETWORK, *shelves)
         found = self._fused(asked, vector, within, limit, parts) if self.dense and vector is not None else []
         found = found or self._index.search(asked, within=within, limit=limit, parts=parts)
         kept = stored([each.key for each in found if each.key not in self._by_id])
@@ -250,7 +256,8 @@ class Library:
 
     def _parts(self, resource: Resource, passages: Sequence[Passage]) -> Iterable[Document]:
         # Where the text itself is there, a summary of it would only stand before the passage that answers.
-        whole = _document(resource.model_copy(update={"summary": ""}) if passages else resource, self._glossary)
+        row = resource.model_copy(update={"summary": ""}) if passages else resource
+        whole = _document(row, self._glossary, shelf=resource.network)
         yield whole
         for number, passage in enumerate(passages, start=1):
             texts = ((1, resource.title), (2, passage.heading), (1, passage.text))
@@ -313,7 +320,11 @@ class Library:
         return tuple(sorted({resource.jurisdiction for resource in self.resources}))
 
 
-def _document(resource: Resource, glossary: Glossary) -> Document:
+_PROGRAM = "program"
+"""The shelf of what comes with the program."""
+
+
+def _document(resource: Resource, glossary: Glossary, *, shelf: str = _PROGRAM) -> Document:
     place = glossary.places.get(resource.jurisdiction)
     titles, about = f"{resource.title} {resource.id}", f"{resource.kind} " + "; ".join(resource.tags)
     return Document(
@@ -329,6 +340,7 @@ def _document(resource: Resource, glossary: Glossary) -> Document:
         meanings=(place,) if place else (),
         facets=(
             f"network:{resource.network}",
+            f"shelf:{shelf}",
             f"kind:{resource.kind}",
             f"jurisdiction:{resource.jurisdiction}",
             *(f"language:{language}" for language in resource.languages),

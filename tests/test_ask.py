@@ -1,5 +1,6 @@
 """Asking: what a model may write and cost, what becomes of its faults, and questions that go to the network."""
 
+import asyncio
 import random
 import sqlite3
 import sys
@@ -258,3 +259,53 @@ async def test_what_was_asked_is_nowhere_in_clear(sqlite_store: Store, tmp_path:
         db.execute("pragma wal_checkpoint(truncate)")
     files = [file for file in tmp_path.rglob("*") if file.is_file()]  # noqa: ASYNC240 nothing else runs here
     assert not [file for file in files if b"heliotropic" in file.read_bytes()]
+
+
+async def shown(stage: Stage, who: str, words: str, **where: object) -> str:
+    before = len(stage.lines)
+    await stage.say(who, words, **where)  # type: ignore[arg-type]
+    return "\n".join(stage.lines[before:])
+
+
+async def test_a_question_is_put_in_private_only_and_after_a_question_back(stage: Stage) -> None:
+    assert "in private" in await shown(stage, "ann", "ask put Which court?", in_room=True, direct=True)
+    asked = await shown(stage, "ann", f"ask {QUESTION}", in_room=True, direct=True)
+    assert "Show what this was taken from" in asked
+    assert "Put it to the network" not in asked, "everybody has just seen whose question it is"
+    assert "Put it to the network" in await shown(stage, "ann", f"ask {QUESTION}")
+    await shown(stage, "ann", "ask put Which court?")
+    assert "Nothing was changed" in await shown(stage, "ann", "no")
+    await shown(stage, "ann", "ask open courts of Georgia")  # a question that begins with “open” is a question
+    assert await count(stage.store, OpenQuestion) == 0
+
+
+async def test_a_platform_that_reads_along_learns_of_no_question_to_the_network(stage: Stage) -> None:
+    stage.dispatcher.hub = replace(stage.dispatcher.hub, overheard=frozenset({"console"}))
+    assert "others can read along" in await shown(stage, "ann", "ask put Which court?")
+    assert "Put it to the network" not in await shown(stage, "ann", f"ask {QUESTION}")
+    assert await count(stage.store, OpenQuestion) == 0
+
+
+async def test_an_answer_cites_what_the_model_read_or_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the model writes, what it read is taken away: no other source slips under its numbers."""
+    found = sys.modules["commands.ask"].look_up
+
+    def changed(request: object) -> Answer:
+        def fewer(*args: object, **how: object) -> object:
+            return [hit for hit in found(*args, **how) if QUOTE not in hit.text]
+
+        monkeypatch.setattr(sys.modules["commands.ask"], "look_up", fewer)
+        return right(request)
+
+    async with LoopbackModel(changed) as model:
+        told = await Room(stage, model).ask(f"ask {QUESTION}")
+    assert "Section 1 applies" not in told
+    assert "went wrong" not in told
+
+
+async def test_no_more_questions_are_written_at_once_than_can_be_counted(stage: Stage) -> None:
+    slow = replace(said(), silence=0.4)
+    async with LoopbackModel(slow) as model:
+        room = Room(stage, model, caps=Caps(answers=99, tokens=10**6, all_tokens=10**6))
+        await asyncio.gather(*(room.ask(f"ask {QUESTION} {n}", who=("ann", "max")[n % 2]) for n in range(8)))
+        assert len(model.requests) <= 2

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -673,3 +673,24 @@ def test_every_value_that_takes_any_words_is_looked_at(param: Any) -> None:
         return
     with pytest.raises((Unreadable, Refused, AttributeError, TypeError)):
         param.kind.read(None, NAMED)
+
+
+# What is for one person's ears
+
+
+async def test_a_case_is_neither_named_nor_suggested_where_the_platform_reads_along(desk: Desk) -> None:
+    opened = await desk.words("ann", "case open tool=uj-complaint forum=prosecutor jurisdiction=DE title=Nightjar")
+    code = next(word.strip(",.:") for word in opened.split() if word.startswith("C-"))
+    told = await desk.words("ann", "checklist mark")
+    assert "Nightjar" in told
+    await desk.hear("ann", "stop")
+    desk.dispatcher.hub = replace(desk.dispatcher.hub, overheard=frozenset({"console"}))
+    for line in ("checklist mark", f"checklist uj-de case={code}", "case show"):
+        refused = await desk.words("ann", line)
+        assert "others can read along" in refused
+        assert "Nightjar" not in refused
+    assert "Nightjar" not in await desk.words("ann", "checklist uj-de")
+    for command in ("checklist mark", "checklist", "case show"):
+        typing = Heard("console", "ann", "console:uj", "uj", "dm:ann", private=True, said=command)
+        _voice, choices = await desk.dispatcher.suggest(typing, "case", "")
+        assert choices == ()

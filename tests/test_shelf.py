@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from storage.members import Member, Role
 from storage.refused import Refused
 from storage.store import Session, Store
 from storage.table import core
+from tests.transcript import Stage
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 TORTURE = [Stretch("Article 1", "Torture is forbidden.", "p. 1"), Stretch("Article 2", "No exceptions.", "p. 2")]
@@ -250,3 +252,64 @@ async def test_no_number_is_given_twice_although_suggestions_go(store: Store) ->
     await store.run(lambda s: put(s, "Quokkas", [Stretch("", "Quokkas are protected.", "")]))
     await follow(store, known)
     assert await store.run(lambda s: ids(known, "quokkas protected", s)) != []
+
+
+# Who sees what
+
+
+async def staged(store: Store) -> Stage:
+    """A stage with a document of uj, one of sanctions, and one for everybody, all about quokkas."""
+    made = Stage(store)
+    for name, role in (("gus", "guest"), ("ann", "member"), ("vera", "coordinator")):
+        await made.cast(name, role, "en", "UTC")
+    for title, network in (("Ours", "uj"), ("Theirs", "sanctions"), ("Everybodys", "all")):
+        await store.run(lambda s, t=title, n=network: put(s, t, [Stretch("", f"Quokkas of {t}.", "")], network=n))
+    await made.follow()
+    return made
+
+
+async def heard(stage: Stage, who: str, words: str, **where: bool) -> str:
+    before = len(stage.lines)
+    await stage.say(who, words, **where)
+    return "\n".join(stage.lines[before:])
+
+
+async def test_a_network_reads_its_own_shelf_and_a_guest_only_what_is_for_everybody(store: Store) -> None:
+    stage = await staged(store)
+    for who, seen in (("gus", {"Everybodys"}), ("ann", {"Ours", "Everybodys"})):
+        shown = await heard(stage, who, "find quokkas")
+        assert {title for title in ("Ours", "Theirs", "Everybodys") if title in shown} == seen
+        for network in ("sanctions", "climate"):
+            assert "Theirs" not in await heard(stage, who, f"find network={network} words=quokkas")
+        assert "has no entry" in await heard(stage, who, "resource show theirs")
+    assert "Theirs" not in await heard(stage, "ann", "ask quokkas of theirs")
+
+
+async def test_what_one_may_not_see_takes_nobodys_place(store: Store) -> None:
+    stage = await staged(store)
+    many = [Stretch("", "Quokkas quokkas quokkas.", "") for _ in range(3)]
+    for number in range(30):
+        await store.run(lambda s, n=number: put(s, f"Secret {n}", many))
+    await stage.follow()
+    assert "Everybodys" in await heard(stage, "gus", "find quokkas")
+
+
+async def test_a_coordinator_withdraws_and_confirms_for_their_own_network_only(store: Store) -> None:
+    stage = await staged(store)
+    for id_ in ("everybodys", "theirs"):
+        assert "Withdrawn" not in await heard(stage, "vera", f"resource withdraw {id_}")
+    assert "Confirmed" not in await heard(stage, "vera", "resource confirm theirs")
+    assert "Confirmed" in await heard(stage, "vera", "resource confirm everybodys")
+    assert "Withdrawn" in await heard(stage, "vera", "resource withdraw ours")
+    assert "Ours" not in await heard(stage, "ann", "find quokkas")
+
+
+async def test_the_id_of_a_suggestion_tells_nobody_that_another_waits(store: Store) -> None:
+    stage = await staged(store)
+    line = (
+        "resource suggest url=https://example.org/x kind=guide jurisdiction=DE language=en "
+        "title=Ours summary=About quokkas. relevance=It matters."
+    )
+    for _ in range(2):
+        assert re.search(r"about ours-[0-9a-z]{5}, ", await heard(stage, "ann", line))
+    assert "web address" in await heard(stage, "ann", line.replace("https://example.org/x", "https://[x"))

@@ -44,10 +44,9 @@ class Kind(Generic[T]):
     """A kind of value. The law: `read(ctx, show(x)) == x` for every value that it can read.
 
     In a `free` one any words may stand: the survivor guard looks at them before they are read. `prose` values take the
-    rest of the line; `secret` ones are asked for in private only and never offered as a reaction; `confidential`
-    ones are said where nobody reads along: elsewhere they are refused, and suggested to nobody; `example` is what a
-    person might type. `choices` are all the values there are, where they are few and the
-    same for everybody.
+    rest of the line. `confidential` ones are refused, and suggested to nobody, wherever others read along, be it only
+    the platform. `example` is what a person might type. `choices` are all the values there are, where they are few and
+    the same for everybody.
     """
 
     name: Text
@@ -60,7 +59,6 @@ class Kind(Generic[T]):
     """What is said instead of asking, when `suggest` knows every value and there is none."""
     prose: bool = False
     free: bool = False
-    secret: bool = False
     confidential: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -44,9 +44,16 @@ def look_up(
     **narrowed: str | None,
 ) -> list[Hit]:
     """Search the library as a network sees it, each entry with its last review; see `Library.search`."""
-    stored = partial(_stored, ctx)
+    shelves = mine(ctx)
     hits = ctx.library.search(
-        words, network=network, limit=limit, parts=parts, stored=stored, vector=vector, **narrowed
+        words,
+        network=network,
+        limit=limit,
+        parts=parts,
+        stored=partial(_stored, ctx, shelves),
+        vector=vector,
+        shelves=shelves,
+        **narrowed,
     )
     days = book.reviews(ctx.session, {hit.resource.id for hit in hits})
     return [replace(hit, resource=_reviewed(hit.resource, days.get(hit.resource.id))) for hit in hits]
@@ -75,7 +82,7 @@ def meaning(ctx: Context, words: str) -> Sequence[float] | None:
 
 def under(ctx: Context, keys: Sequence[str]) -> list[tuple[Resource, Passage | None]]:
     """Return what was found under these keys and is still there, in their order."""
-    stored = _stored(ctx, keys)
+    stored = _stored(ctx, mine(ctx), keys)
     found = ((key, *stored.get(key, (ctx.library.resource(key), None))) for key in keys)
     known = [(resource, passage) for _key, resource, passage in found if resource is not None]
     days = book.reviews(ctx.session, {resource.id for resource, _passage in known})
@@ -184,12 +191,10 @@ def _came(changes: Changes) -> list[Change]:
     ]
 
 
-def _stored(ctx: Context, keys: Sequence[str]) -> Stored:
-    if not keys:
-        return {}
+def _stored(ctx: Context, shelves: Collection[str], keys: Sequence[str]) -> Stored:
     return {
         key: (Resource.model_validate_json(found.facts), _passage(found.passage))
-        for key, found in book.found(ctx.session, keys, mine(ctx)).items()
+        for key, found in book.found(ctx.session, keys, shelves).items()
     }
 
 
