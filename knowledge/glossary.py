@@ -7,10 +7,11 @@ texts in another. Every language in which no native speaker has read a row yet i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from sys import intern
-from typing import ClassVar, Self
+from typing import Self
 
 from rapidfuzz import fuzz, process
 
@@ -33,10 +34,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """One way to say a term: as folded text, as stems, and whose it is."""
+    """One way to say a term: as folded text, as a phrase, and whose it is."""
 
     text: str
-    stems: tuple[str, ...]
+    phrase: str
     term: int
 
 
@@ -47,9 +48,11 @@ class Glossary:
         self.terms = tuple(terms)
         self.places = {entry.place: _meaning(entry) for entry in lexicon if entry.place}
         """The meaning of each place that the lexicon knows, by its code."""
-        self._everyday: dict[str, tuple[tuple[str, ...], ...]] = {}
-        self._english: dict[str, frozenset[str]] = {}
-        self._ways: dict[str, tuple[tuple[str, ...], ...]] = {}
+        # A phrase is the stems of its words with a space between them: one string, and one copy of it, because there
+        # are tens of thousands.
+        self._everyday: dict[str, tuple[str, ...]] = {}
+        self._english: dict[str, tuple[str, ...]] = {}
+        self._ways: dict[str, tuple[str, ...]] = {}
         self._phrases = _Phrases()
         self._blunt = _Phrases()
         digest = sha256()
@@ -57,11 +60,11 @@ class Glossary:
             self._learn(row)
             digest.update(row.model_dump_json().encode())
         for entry in lexicon:
-            self._everyday[_meaning(entry)] = tuple(tuple(map(stem, words(way))) for way in entry.ways("en"))
+            self._everyday[_meaning(entry)] = tuple(_phrase(map(stem, words(way))) for way in entry.ways("en"))
         self.fingerprint = digest.hexdigest()
         """Another one whenever any row is another."""
         self._spellings = tuple(
-            _Spelling(" ".join(said), tuple(stem(word, language) for word in said), number)
+            _Spelling(" ".join(said), _phrase(stem(word, language) for word in said), number)
             for number, term in enumerate(self.terms)
             for language in LANGUAGES
             for said in _variants(term, language)
@@ -93,18 +96,18 @@ class Glossary:
             if bluntly:
                 lengths = sorted({1, *lengths, *self._blunt.lengths.get(_cut(said[start], 4), ())})
             for end in (start + length for length in lengths if start + length <= len(stems)):
-                meanings = self._phrases.meanings.get(tuple(stems[start:end]))
+                meanings = self._phrases.meanings.get(" ".join(stems[start:end]))
                 if meanings is None and bluntly and end == start + 1:
                     meanings = self._word_within(said[start])
                 if meanings is None and bluntly:
-                    meanings = self._blunt.meanings.get(_bluntly(said[start:end]))
+                    meanings = self._blunt.meanings.get(" ".join(_bluntly(said[start:end])))
                 if meanings:
                     yield Span(start, end, meanings)
 
     def _word_within(self, word: str) -> frozenset[str] | None:
         """Return the meanings of the longest word with which a word begins: құқық in құқықтары."""
         for letters in range(len(word) - 1, max(3, len(word) // 2) - 1, -1):
-            if (meanings := self._phrases.meanings.get((word[:letters],))) is not None:
+            if (meanings := self._phrases.meanings.get(word[:letters])) is not None:
                 return meanings
         return None
 
@@ -117,11 +120,11 @@ class Glossary:
 
     def english(self, meaning: str) -> frozenset[str]:
         """Return the stems of the English words for a meaning."""
-        return self._english.get(meaning, frozenset())
+        return frozenset(self._english.get(meaning, ()))
 
     def ways(self, meaning: str) -> tuple[tuple[str, ...], ...]:
         """Return every way to say a meaning, in all languages, each as the stems of its words."""
-        return self._ways.get(meaning, ())
+        return tuple(tuple(way.split()) for way in self._ways.get(meaning, ()))
 
     def look_up(self, word: str, *, network: str | None = None, limit: int = 5) -> list[Term]:
         """Return the terms that a word or phrase of any language may mean, the likeliest first.
@@ -139,15 +142,15 @@ class Glossary:
         return [self.terms[number] for number in ranked[: max(limit, 0)]]
 
     def _said(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
-        typed, stems = " ".join(asked), tuple(stems)
+        typed, phrase = " ".join(asked), " ".join(stems)
         found: dict[int, float] = {}
         for spelling in self._spellings:
             if typed == spelling.text:
                 likeness = 1.0
-            elif stems == spelling.stems:
+            elif phrase == spelling.phrase:
                 likeness = 0.95
-            elif set(stems) <= set(spelling.stems):
-                likeness = 0.5 + 0.4 * len(stems) / len(spelling.stems)
+            elif set(stems) <= set(said := spelling.phrase.split()):
+                likeness = 0.5 + 0.4 * len(stems) / len(said)
             elif len(typed) >= 4 and spelling.text.startswith(typed):
                 likeness = 0.5 + 0.3 * len(typed) / len(spelling.text)
             else:
@@ -159,7 +162,7 @@ class Glossary:
         whole = (span for span in self.spans(asked, stems, bluntly=True) if span.end - span.start == len(asked))
         meanings = {meaning for span in whole for meaning in span.meanings}
         english = {way for meaning in meanings for way in self._everyday.get(meaning, ())}
-        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.stems in english}
+        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.phrase in english}
         return found | {number: 0.6 for number, term in enumerate(self.terms) if _meaning(term) in meanings}
 
     def _spelt(self, typed: str) -> dict[int, float]:
@@ -172,36 +175,41 @@ class Glossary:
     def _learn(self, row: Words) -> None:
         meaning = intern(_meaning(row))
         alone = frozenset({meaning})
-        ways: dict[tuple[str, ...], None] = {}
+        ways: dict[str, None] = {}
         for language in LANGUAGES:
             for said in _variants(row, language):
-                # One copy of each stem, and of each meaning: there are tens of thousands of them.
-                way = tuple(intern(stem(word, language)) for word in said)
-                ways[way] = None
-                self._phrases.add(way, alone)
-                self._blunt.add(tuple(map(intern, _bluntly(said))), alone)
+                stems = [stem(word, language) for word in said]
+                ways[self._phrases.add(stems, alone)] = None
+                self._blunt.add(_bluntly(said), alone)
         self._ways[meaning] = tuple(ways)
-        self._english[meaning] = frozenset(
-            intern(stem(word)) for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS
-        )
+        english = (word for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS)
+        self._english[meaning] = tuple({intern(stem(word)) for word in english})
 
 
 class _Phrases:
-    """Phrases, each as its words' keys: what they mean, and how long those are that begin with a key."""
-
-    _LENGTHS: ClassVar[dict[tuple[int, ...], tuple[int, ...]]] = {}
+    """Phrases, by their words: what they mean, and how long those are that begin with a word."""
 
     def __init__(self) -> None:
-        self.meanings: dict[tuple[str, ...], frozenset[str]] = {}
+        self.meanings: dict[str, frozenset[str]] = {}
         self.lengths: dict[str, tuple[int, ...]] = {}
 
-    def add(self, phrase: tuple[str, ...], meanings: frozenset[str]) -> None:
+    def add(self, said: Sequence[str], meanings: frozenset[str]) -> str:
+        phrase, first = _phrase(said), intern(said[0])
         known = self.meanings.get(phrase)
         self.meanings[phrase] = meanings if known is None else known | meanings
-        lengths = self.lengths.get(phrase[0], ())
-        if len(phrase) not in lengths:
-            longer = tuple(sorted((*lengths, len(phrase))))
-            self.lengths[phrase[0]] = self._LENGTHS.setdefault(longer, longer)
+        lengths = self.lengths.get(first, ())
+        if len(said) not in lengths:
+            self.lengths[first] = _one_of_each(tuple(sorted((*lengths, len(said)))))
+        return phrase
+
+
+@cache
+def _one_of_each(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    return lengths
+
+
+def _phrase(said: Iterable[str]) -> str:
+    return intern(" ".join(said))
 
 
 def _meaning(row: Words) -> str:
@@ -213,10 +221,10 @@ def _read(text: str) -> tuple[list[str], list[str]]:
     return said, [stem(word, how) for word in said]
 
 
-def _bluntly(phrase: Sequence[str]) -> tuple[str, ...]:
+def _bluntly(said: Sequence[str]) -> list[str]:
     # Several words vouch for one another, so less is asked of each.
-    letters = 4 if len(phrase) > 1 else 5
-    return tuple(_cut(word, letters) for word in phrase)
+    letters = 4 if len(said) > 1 else 5
+    return [_cut(word, letters) for word in said]
 
 
 def _cut(word: str, letters: int) -> str:

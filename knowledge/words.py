@@ -132,7 +132,7 @@ def asked_in(text: str) -> str:
     return "en"
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def stem(word: str, tongue: str = "en") -> str:
     """Return what a folded word shares with its other forms; a number is left alone.
 
@@ -157,7 +157,6 @@ def stem(word: str, tongue: str = "en") -> str:
 _STEMMERS = {"ro": "romanian", "tr": "turkish", "az": "turkish"}
 
 
-@lru_cache(maxsize=1 << 14)
 def beginning(word: str, letters: int = 5) -> str | None:
     """Return "~" and the word's first letters, a blunter stem; None for a number or a shorter word."""
     if len(word) < letters or _DIGIT.search(word):
