@@ -171,7 +171,7 @@ async def _seed(store: Store, people: list[UUID]) -> list[str]:
     return codes
 
 
-def _a_case(rng: random.Random, numbers: Iterator[int], member: UUID) -> dict[str, object]:
+def _a_case(rng: random.Random, numbers: Iterator[int], member: UUID) -> dict[str, Any]:
     case_id = uuid4()
     opened = NOW - timedelta(days=400)
     every = rng.choices([every for every, _ in SHARES], [share for _, share in SHARES])[0]

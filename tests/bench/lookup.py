@@ -142,7 +142,8 @@ def entry(number: int) -> Resource:
     """Return the row of a document."""
     return added(
         network="all", url="https://example.org/document", kind="report", jurisdiction="UA", language="en",
-        title=f"Document {number}", summary="A document.", relevance="It is there.", by="measured", day=dt.date(2026, 11, 1),
+        title=f"Document {number}", summary="A document.", relevance="It is there.", by="measured",
+        day=dt.date(2026, 11, 1),
     )  # fmt: skip
 
 

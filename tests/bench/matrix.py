@@ -128,4 +128,4 @@ def _process(child: Child) -> psutil.Process:
 
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
