@@ -571,11 +571,9 @@ def confident(coverage: float, language: str) -> bool:
     return coverage >= _ENOUGH.get(language, _ENOUGH_ELSEWHERE)
 
 
-# Measured by `python -m tests.eval.answers --thresholds` on 20 questions of each language that the library answers and
-# 20 that it does not, half of each to choose on and half held apart. Held apart, these answer .70 (en), .50 (uk), .60
-# (ru) and refuse 1.00, .90, 1.00; on the half of the choice .70, .50, .60 and .90, 1.00, .90. With .60 and .42 instead
-# more would be answered there (.90, .80, .70), and less refused (.80, .80, .70). What slips through is of one kind: a
-# neighbouring matter in words that all occur ("a statute of limitations for torture in Turkey"). Where we are not
-# confident, look-up still shows the closest passages; it only does not call them an answer.
-_ENOUGH: Mapping[str, float] = {"en": 0.66, "uk": 0.5, "ru": 0.5}
-_ENOUGH_ELSEWHERE = 0.66
+# Chosen by `python -m tests.eval.answers --thresholds` on half of 20 questions of each language that the library
+# answers and 30 that it does not, ten of them a hair beside what it has ("does Ukraine have a Magnitsky law?"); what it
+# says of the other half is what counts. Where we are not confident, look-up still shows the closest passages; it only
+# does not call them an answer.
+_ENOUGH: Mapping[str, float] = {"en": 0.54, "uk": 0.42, "ru": 0.45}
+_ENOUGH_ELSEWHERE = 0.5

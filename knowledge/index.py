@@ -27,7 +27,7 @@ import tantivy
 from rapidfuzz import fuzz, process
 from tantivy import Occur, Query
 
-from knowledge.glossary import Glossary
+from knowledge.glossary import Glossary, Span
 from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words, words_and_numbers
 
 ANALYSIS = 2
@@ -44,9 +44,9 @@ K = TypeVar("K", bound=Hashable)
 # How soon more of the same word counts no further.
 _K1 = 1.2
 # What a group is worth beside that of a word. A number or a place narrows a question most. A phrase is worth
-# less where it only repeats words that documents have, more where its words say nothing to them; its English helps
-# where a text says only half of it.
-_NUMBER, _PLACE, _PHRASE, _REPEATED, _BEGINNING, _ECHO = 1.5, 1.75, 0.5, 0.2, 0.35, 0.2
+# less where it only repeats words that documents have, more where its words say nothing to them, and these are worth
+# less then; its English helps where a text says only half of it.
+_NUMBER, _PLACE, _PHRASE, _WITHIN, _REPEATED, _BEGINNING, _ECHO = 1.5, 1.75, 0.5, 0.5, 0.2, 0.35, 0.2
 # How often a meaning given with a document counts as said in it.
 _GIVEN = 3
 # How many unknown words of a question are compared with names, and the lengths for which that makes sense.
@@ -112,7 +112,8 @@ class Told:
 
     Attributes:
         snippet: the sentence that says most of what was asked; with another if both are short and it adds.
-        coverage: the share of the question that the text speaks of, by the rarity of its words: 0 to 1.
+        coverage: the share of the question that the text speaks of, by the rarity of its words: 0 to 1. 0 as well if
+            it is of none of the places that the question names: the law of another place answers nothing.
     """
 
     snippet: str
@@ -153,13 +154,30 @@ class Question:
         enough = sum(group.worth for group in self.groups) / 2
         return sorted((one for one in scores if answered[one] >= enough), key=lambda one: -scores[one])
 
-    def told(self, prose: str, beside: str = "") -> Told:
-        """Tell what of a text answers; what stands `beside` it, such as its title, counts but is not quoted."""
+    def told(self, prose: str, title: str = "", beside: str = "", place: str | None = None) -> Told:
+        """Tell what of a text answers; its title and what else stands `beside` it count, but are not quoted.
+
+        It is of the place whose meaning is given, and of those that its title names.
+        """
         said = [(sentence, self._answered(sentence)) for sentence in sentences(prose)]
-        answered = self._answered(beside).union(*(groups for _, groups in said))
-        asked = sum(self.rarity[place] for place in self._asked)
-        coverage = sum(self.rarity[place] for place in answered) / asked if asked else 0.0
+        if self.places and place not in self.places and self.places.isdisjoint(self._meant(title)):
+            return Told(self._snippet(said), 0.0)
+        answered = self._answered(f"{title} {beside}").union(*(groups for _, groups in said))
+        # Being of the place says nothing on what is asked about it.
+        matter = {at for at in self._asked if self.places.isdisjoint(self.groups[at].tokens)} or self._asked.keys()
+        asked = sum(self.rarity[at] for at in matter)
+        coverage = sum(self.rarity[at] for at in answered & matter) / asked if asked else 0.0
         return Told(self._snippet(said), coverage)
+
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """The meanings of the places that the question names."""
+        return self.tokens & frozenset(self.glossary.places.values())
+
+    def _meant(self, text: str) -> set[str]:
+        said, how = words(text), tongue(text)
+        spans = self.glossary.spans(said, [stem(word, how) for word in said])
+        return {meaning for span in spans for meaning in span.meanings}
 
     @cached_property
     def _asked(self) -> dict[int, tuple[tuple[str, ...], ...]]:
@@ -369,18 +387,23 @@ class Index:
         blunt = [_Group(_BEGINNING, {cut: 1.0}, echo=True) for place in said if (cut := beginning(asked[place]))]
         whole = [_Group(_NUMBER, {number: 1.0}) for number in numbers(question)[:LONGEST_QUESTION]]
         phrases: list[_Group] = []
+        inside: list[tuple[Span, _Group]] = []
         echoes: set[str] = set()
         for span in self._glossary.spans(asked, stems, bluntly=True):
             meanings = dict.fromkeys(span.meanings, 1.0)
             place = not self._places.isdisjoint(meanings)
             if span.end - span.start > 1:
                 worth = _REPEATED if all(map(self._held, stems[span.start : span.end])) else _PHRASE
-                phrases.append(_Group(_PLACE if place else worth, meanings, echo=not place))
+                phrase = _Group(_PLACE if place else worth, meanings, echo=not place)
+                phrases.append(phrase)
+                inside.append((span, phrase))
                 echoes.update(word for meaning in meanings for word in self._glossary.english(meaning))
             elif group := said.get(span.start):
                 ways = (way for meaning in span.meanings - self._places for way in self._glossary.ways(meaning))
                 group.tokens |= meanings | {way[0]: 1.0 for way in ways if len(way) == 1}
                 group.worth = _PLACE if place else group.worth
+        for span, phrase in inside:
+            self._weigh([said[at] for at in range(span.start, span.end) if at in said], phrase)
         self._hear_names(asked, said)
         return [
             *said.values(),
@@ -389,6 +412,18 @@ class Index:
             *phrases,
             *(_Group(_ECHO, {word: 1.0}, echo=True) for word in sorted(echoes.difference(stems))),
         ]
+
+    def _weigh(self, words: Sequence[_Group], phrase: _Group) -> None:
+        """Let a phrase speak for its words, where they are of another language than the documents."""
+        if not any(map(self._held, phrase.tokens)):
+            return
+        own = [next(iter(word.tokens)) for word in words]
+        if not any(map(self._held, own)):  # alone they may mean something else as well
+            for word in words:
+                word.worth *= _WITHIN
+        for word in words:
+            if not any(map(self._held, word.tokens)):
+                word.echo, phrase.echo = True, False
 
     def _hear_names(self, asked: Sequence[str], said: dict[int, _Group]) -> None:
         """Let a word that no document has stand for the names that sound like it: Кади or Kady for Kadi."""

@@ -73,8 +73,9 @@ class Hit:
     @cached_property
     def _told(self) -> Told:
         its = self.resource
-        beside = f"{its.title}. {its.title_original} {its.citation} {its.kind} {'; '.join(its.tags)} {its.id} "
-        return self.asked.told(self.text, beside + (self.passage.heading if self.passage else its.relevance))
+        title = f"{its.title}. {its.title_original} {its.citation}"
+        beside = f"{its.kind} {'; '.join(its.tags)} {its.id} {self.passage.heading if self.passage else its.relevance}"
+        return self.asked.told(self.text, title, beside, self.asked.glossary.places.get(its.jurisdiction))
 
 
 @dataclass(frozen=True, slots=True)

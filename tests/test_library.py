@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import knowledge
+from knowledge.answer import confident
 from knowledge.library import BadRow, Library, Resource, Scope, badge
-from knowledge.words import sentences
+from knowledge.words import asked_in, sentences
 
 QUERIES = Path(__file__).parent / "eval" / "lookup_queries.jsonl"
 
@@ -157,6 +158,32 @@ def test_the_snippet_is_one_or_two_whole_sentences_of_the_summary(library: Libra
 def test_the_snippet_is_the_sentence_that_was_asked_for(library: Library) -> None:
     hit = library.search("иммунитет бывшего главы государства Пиночет")[0]
     assert hit.snippet.startswith("The House of Lords held that a former head of State has no immunity")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Does Ukraine have a Magnitsky law?",
+        "Чи має Україна власний закон Магнітського?",
+        "Замораживает ли Беларусь активы тех, кто пытал?",
+        "Must the suspect be present in Turkey?",
+    ],
+)
+def test_the_law_of_another_place_answers_nothing(library: Library, query: str) -> None:
+    hits = library.search(query)
+    assert hits, "what comes closest is shown all the same"
+    assert not any(confident(hit.coverage, asked_in(query)) for hit in hits)
+
+
+def test_being_of_the_place_is_no_answer_by_itself(library: Library) -> None:
+    hits = library.search("Есть ли в Грузии закон о климате?")
+    assert hits[0].resource.id == "echr-jugheli"
+    assert not confident(hits[0].coverage, "ru")
+
+
+@pytest.mark.parametrize("query", ["адамзатқа қарсы қылмыстар", "კაცობრიობის წინააღმდეგ დანაშაულები"])
+def test_a_phrase_speaks_for_its_words_where_these_may_mean_something_else(library: Library, query: str) -> None:
+    assert all("crimes against humanity" in f"{hit.resource}".casefold() for hit in library.search(query))
 
 
 def test_words_of_a_row_are_data_and_come_back_as_they_are(tmp_path: Path) -> None:
