@@ -44,6 +44,11 @@ DANGEROUS = {
         Речь о Тахире Каримове, его держат в подвале
         потерпевшую зовут Диля
         заявитель Абдуллаев не получил ответа
+        Ivan was tortured
+        Ивана пытали
+        victim: Sidorova
+        потерпевшая: Сидорова
+        потерпіла: Сидоренко
     """,
     Danger.BIRTH_DATE: """
         born: 1979/12/02 in Donetsk
@@ -77,6 +82,8 @@ DANGEROUS = {
     """,
     Danger.COORDINATES: """
         50.45466, 30.52380 this is where the witness sleeps
+        48.8566N 2.3522E
+        49.99 N, 36.23 E
         the grave is at 48°27'31" N 35°02'10" E
         Maps: 49.83970,24.02970
         location https://maps.app.goo.gl/abcDEF123
@@ -85,6 +92,10 @@ DANGEROUS = {
     """,
     Danger.ADDRESS: """
         They took him from 31 Lesi Ukrainky Blvd
+        м. Буча, Яблунська 144
+        Bucha, Yablunska 144
+        Вокзальна 5, Буча
+        с. Мощун, буд. 7
         He hides at Rustaveli Avenue 12, flat 5
         address of the family: 14 Khreshchatyk, Kyiv
         живе на вулиці Шевченка, буд. 12
@@ -110,6 +121,11 @@ DANGEROUS = {
     """,
     Danger.HEALTH: """
         he lost his leg and walks on crutches
+        Olena is HIV positive
+        Iryna is pregnant
+        Олена вагітна
+        Ірина має ВІЛ
+        у Ольги гепатит
         the boy stopped talking and wets his bed since the shelling
         My client is HIV-positive, can he be extradited?
         свідкиня не чує на ліве вухо після удару
@@ -119,6 +135,10 @@ DANGEROUS = {
     """,
     Danger.SEXUAL_VIOLENCE: """
         they forced her to undress and filmed it
+        soldiers raped Olena in Bucha
+        Олену зґвалтували
+        Сидорову изнасиловали
+        солдаты изнасиловали Марию в подвале
         she was kept as the "wife" of a commander
         our client was sexually abused by the guards for months
         солдати роздягли її догола перед сусідами
@@ -201,6 +221,14 @@ HARMLESS = """
     мой клиент — общественная организация
     срок до 3 марта 2027 года, зал 237
     кому писать о защите свидетелей
+    Rape as a crime against humanity in the Akayesu judgment
+    Wagner fighters raped civilians according to the UN
+    The Opuz case against Turkey on domestic violence
+    Умова: Суд має прийняти скаргу
+    Надія на те, що катування припиняться
+    Georgia 12, Moldova 15 complaints
+    Мова скарги: Українська 5, Англійська 3
+    Кадыровцы пытали людей, сообщает ООН
 """
 
 

@@ -19,6 +19,7 @@ class Mark(StrEnum):
     INTRO = auto()
     TITLE = auto()
     HARM = auto()
+    SUFFERED = auto()
     PRONOUN = auto()
     OURS = auto()
     PERSON = auto()
@@ -102,7 +103,7 @@ _ENDINGS = {
 }
 _HEARD = {
     *(Mark.ROLE, Mark.ROLES, Mark.RELATIVE, Mark.TESTIMONY, Mark.INTRO, Mark.BIRTH, Mark.PHONE, Mark.DOCUMENT),
-    *(Mark.LIVING, Mark.PERSON, Mark.HARM, Mark.STREET, Mark.FLAT),
+    *(Mark.LIVING, Mark.PERSON, Mark.HARM, Mark.SUFFERED, Mark.STREET, Mark.FLAT),
 }
 
 

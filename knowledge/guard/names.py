@@ -164,6 +164,8 @@ class People:
             return None
         opens, bare = self._tokens[place].opens, not self._tokens[place].marks
         given, family = self._is_given(place), self._family(place)
+        if opens and self._family(place, surely=True) and self._is_led_or_suffers(place):
+            opens = False
         if last := self._initials(following):
             if given or family or last > following + 1 or (bare and not opens):
                 return Name(place, last, Shape.FULL if last > following + 1 else Shape.CUT)
@@ -194,6 +196,12 @@ class People:
         if not family or opens or self._heading:
             return None
         return Name(place, place, Shape.SURNAME if self._family(place, surely=True) else Shape.FAMILY)
+
+    def _is_led_or_suffers(self, place: int) -> bool:
+        """Tell whether a role and a colon lead to a word, or what was done to somebody follows: "Victim: Sidorova"."""
+        led = place > 1 and self._tokens[place - 1].said == ":" and Mark.ROLE in self._tokens[place - 2].marks
+        following = self._tokens[place + 1 : place + 3]
+        return led or any(not token.marks.isdisjoint((Mark.SUFFERED, Mark.SEXUAL_ACT)) for token in following)
 
     def _small(self, place: int) -> Name | None:
         """Read a name in small letters, of words that are nothing else; a given name alone tells the least."""

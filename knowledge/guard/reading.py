@@ -14,6 +14,8 @@ from knowledge.guard.tokens import Token, plain, tokens
 
 YEAR = re.compile(r"(?:19[2-9]|20[0-2])\d")
 FAR = 10_000
+_CLOSE = 4
+"""Tokens within which a single name is that of whoever is ill, or was hurt."""
 _KNOWN = frozenset(
     {
         *(Mark.INSTITUTION, Mark.PLACE, Mark.MONTH, Mark.PUBLIC, Mark.LAW),
@@ -121,8 +123,10 @@ class Read:
     def near_one_person(self, place: int, *, before: int, after: int, named: bool = False) -> bool:
         """Tell whether one certain person is spoken of nearby; with `named`, a bare role is not enough."""
         around = range(max(place - before, 0), min(place + after + 1, len(self.tokens)))
-        return any(self._is_one_person(other, named=named) for other in around if other != place) or self.has(
-            place, Mark.PRONOUN
+        return (
+            any(self._is_one_person(other, named=named) for other in around if other != place)
+            or self.has(place, Mark.PRONOUN)
+            or any(other in self._single_names for other in around if abs(other - place) <= _CLOSE)
         )
 
     def _is_one_person(self, place: int, *, named: bool) -> bool:
@@ -142,6 +146,10 @@ class Read:
     @cached_property
     def _full_names(self) -> frozenset[int]:
         return frozenset(name.first for name in self.people if name.shape is Shape.FULL)
+
+    @cached_property
+    def _single_names(self) -> frozenset[int]:
+        return frozenset(name.last for name in self.people if name.shape in (Shape.GIVEN, Shape.SURNAME, Shape.LIKELY))
 
     def near_latitude(self, start: int) -> bool:
         """Tell whether a word for coordinates stands near a character of the plain text."""

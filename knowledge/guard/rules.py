@@ -58,6 +58,8 @@ def _names(read: Read) -> _Spans:
         found = role <= reach.role or others <= reach.others or relative <= reach.others or called <= reach.called
         if name.shape in (Shape.FULL, Shape.LIKELY):
             found = found or _is_somebody(read, name)
+        elif name.shape in (Shape.GIVEN, Shape.SURNAME):
+            found = found or read.gap(name, Mark.SUFFERED, before=1, after=1) <= 1
         elif name.shape in (Shape.FAMILY, Shape.PAIR):
             found = found and _is_led_or_followed(read, name)
         if (found and (beside or not _is_public_matter(read, name))) or (
@@ -105,7 +107,7 @@ def _is_led_or_followed(read: Read, name: Name) -> bool:
 
 def _is_somebody(read: Read, name: Name) -> bool:
     """Tell whether somebody is spoken of who suffered, or of whom the writer goes on to speak."""
-    if read.gap(name, Mark.HARM, Mark.PERSON, before=8, after=8) <= 8:
+    if read.gap(name, Mark.HARM, Mark.SUFFERED, Mark.PERSON, before=8, after=8) <= 8:
         return True
     pronoun = read.near(name.first, Mark.PRONOUN, before=3)
     if pronoun is not None and read.tokens[pronoun].key in _SUBJECTS:
@@ -343,6 +345,7 @@ _DECIMAL = re.compile(r"(?<![\d.])(?P<whole>[-+]?\d{1,3})[.,](?P<fraction>\d{3,9
 _POINT = re.compile(
     r"""
     \b\d{1,3}\s?° \s? \d{1,2} (?: [.,]\d+ )? (?: \s?['"]{1,2} (?: \s?\d{1,2} (?: [.,]\d+ )? )? )?
+    | \b\d{1,2}[.,]\d{2,}\s?°?\s?[NS]\b[\s,;/]{0,3}\d{1,3}[.,]\d{2,}\s?°?\s?[EW]\b
     | \b[23456789CFGHJMPQRVWX]{4,8}\+[23456789CFGHJMPQRVWX]{2,3}\b
     | \b\d{1,2}\s?[C-X]\s?[A-Z]{2}\s?\d{4,5}\s?\d{4,5}\b
     | /{3}[^\W\d_]+\.[^\W\d_]+\.[^\W\d_]+
@@ -379,6 +382,7 @@ def _addresses(read: Read) -> _Spans:
     for house in read.at(Mark.HOUSE):
         if (number := _numbered(read, house)) and (
             read.near(house, Mark.VILLAGE, Mark.LIVING, Mark.STREET, before=8, after=8) is not None
+            or any(abs(village - house) <= 8 for village in read.villages)
         ):
             yield read.span(house, number)
     for living in read.at(Mark.LIVING):
@@ -390,17 +394,33 @@ def _addresses(read: Read) -> _Spans:
                 yield read.span(place - 1, place + 1)
     for place, token in enumerate(tokens[:-1]):
         number = place + 1 + (tokens[place + 1].said == ",")
-        if not (read.is_unknown_capital(place) and not token.opens and _is_house_number(read, number)):
+        if not (read.is_unknown_capital(place) and _is_house_number(read, number)):
             continue
         on = place > 0 and tokens[place - 1].key == "на" and token.key.endswith(("ій", "ой", "ей"))
-        if on or (_LIKE_A_STREET.search(token.key) and read.near_one_person(place, before=8, after=8)):
+        like_a_street = bool(_LIKE_A_STREET.search(token.key))
+        beside = like_a_street and _is_beside_a_town(read, place, number)
+        if beside or (not token.opens and (on or (like_a_street and read.near_one_person(place, before=8, after=8)))):
             yield read.span(place, number)
     for village in read.villages:
         if read.near(village, Mark.LIVING, before=6, after=3) is not None:
             yield read.span(village, village + 1)
 
 
-_LIKE_A_STREET = re.compile("(?:ska|skaya|ova|eva|ina|yna|naya|ська|цька|ская|цкая|ова|ева|єва|ная)$")
+_LIKE_A_STREET = re.compile("(?:ska|skaya|ova|eva|ina|yna|naya|lna|ська|цька|ская|цкая|ова|ева|єва|ная|ьна)$")
+
+
+def _is_beside_a_town(read: Read, place: int, number: int) -> bool:
+    """Tell whether a comma leads from a town to a street, or from its number to a town: "Вокзальна 5, Буча"."""
+    before = place > 1 and read.said(place - 1) == "," and _is_town(read, place - 2)
+    return before or (read.said(number + 1) == "," and _is_town(read, number + 2))
+
+
+def _is_town(read: Read, place: int) -> bool:
+    return (
+        0 <= place < len(read.tokens)
+        and read.tokens[place].said[0].isupper()
+        and (read.is_unknown_capital(place) or read.has(place, Mark.CITY))
+    )
 
 
 def _is_street(read: Read, place: int) -> bool:
