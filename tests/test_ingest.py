@@ -85,6 +85,65 @@ def test_running_titles_and_page_numbers_are_no_text(said):
     assert "of 3" not in whole(draft)
 
 
+def pages_of(heads, *, foot="", size=10, bodies=5):
+    """Pages with a head and a foot of their own, each with another text."""
+    ordinals = ("first", "second", "third", "fourth", "fifth")[:bodies]
+    return papers.pdf(
+        [
+            [
+                (70, 790, size, head),
+                *papers.column(
+                    f"This is the {ordinal} page. {LIBERTY} That was the {ordinal} page.", top=750 - 12 * number
+                ),
+                *([(290, 30, 8, foot.format(number))] if foot else []),
+            ]
+            for number, (head, ordinal) in enumerate(zip(heads, ordinals, strict=True), start=1)
+        ]
+    )
+
+
+@pytest.mark.parametrize("word", ["Article", "Entry", "Section", "Annex"])
+@pytest.mark.parametrize("size", [10, 13])
+def test_a_heading_at_the_head_of_each_page_is_no_running_title(said, word, size):
+    heads = [f"{word} {number}" for number in range(1, 6)]
+    for foot in ("", "{}"):
+        (draft,) = said("x.pdf", pages_of(heads, foot=foot, size=size))
+        assert all(head in whole(draft) for head in heads)
+        assert draft.title == "x"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Report 2024 - page {}",
+        "{} | Human Rights Report",
+        "Annual review 2024, {} of 5",
+        "A guide to remedies",
+        "Article 5 of 2020",
+    ],
+)
+def test_a_running_title_goes_whatever_its_numbers_are(said, head):
+    (draft,) = said("x.pdf", pages_of([head.format(number) for number in range(7, 12)]))
+    for number in range(7, 12):
+        assert head.format(number) not in whole(draft)
+    assert whole(draft).count("That was the") == 5
+
+
+def test_what_a_title_page_announces_is_not_text_again_at_the_head_of_the_next(said):
+    first = [(70, 790, 18, "Law on the prevention"), (70, 766, 18, "of torture"), *papers.column(LIBERTY, top=730)]
+    second = [(70, 800, 8, "Law on the prevention of torture"), *papers.column(f"Second. {LIBERTY}", top=760)]
+    (draft,) = said("x.pdf", papers.pdf([first, second]))
+    assert "torture" not in draft.passages[-1].text
+    assert draft.passages[-1].place == "p. 2"
+
+
+def test_a_paragraph_knows_on_which_page_each_of_its_sentences_is(said):
+    lines = papers.column(" ".join([LIBERTY] * 4), width=60)
+    first, second = lines[:16], [(x, y + 12 * 16, size, text) for x, y, size, text in lines[16:]]
+    (draft,) = said("x.pdf", papers.pdf([first, second]))
+    assert [passage.place for passage in draft.passages] == ["p. 1", "pp. 1–2"]
+
+
 def test_the_left_column_is_read_before_the_right_one_however_it_is_drawn(said):
     left, right = (
         papers.column(LIBERTY.replace("the", side), x, 750, 9, 42) for side, x in (("LEFT", 60), ("RIGHT", 320))
@@ -411,6 +470,92 @@ def test_numbers_begin_anew_in_every_article():
     cut = passages([Block(text) for text in texts])
     assert [passage.place for passage in cut] == ["Article 1 § 1", "Article 1 § 2", "Article 2 § 1"]
     assert [passage.heading for passage in cut] == ["Article 1. Scope", "Article 1. Scope", "Article 2. Terms"]
+
+
+@pytest.mark.parametrize(
+    ("before", "texts"),
+    [
+        ("", ("1. Скарга подається в строк. ", "2. Суд вирішує. ", "3. Рішення є остаточним.")),
+        ("", ("(1) Başvuru üç ay içinde yapılır. ", "(2) Mahkeme karar verir. ", "(3) Karar kesindir.")),
+        ("", ("1) the name of the person; ", "2) the reasons; ", "3) the date.")),
+        ("MADDE 5 – ", ("(1) Başvuru yapılır. ", "(2) Mahkeme karar verir. ", "(3) Karar kesindir.")),
+    ],
+)
+def test_numbered_paragraphs_on_one_line_are_cited_each_by_its_own_number(before, texts):
+    cut = passages([Block("Стаття 13. Скарги"), Block(before + "".join(texts))])
+    article = before.rstrip(" –") or "Стаття 13"
+    assert [(passage.place, passage.text) for passage in cut] == [
+        (f"{article} § {number}", f"{before if number == 1 else ''}{text}".strip())
+        for number, text in enumerate(texts, start=1)
+    ]
+
+
+def test_a_number_inside_of_a_sentence_divides_nothing():
+    text = "1. See Protocol No. 2. It binds under Art. 2. In 2019 he paid 2. 5 was due, or 2. May came."
+    (passage,) = passages([Block(text)])
+    assert (passage.place, passage.text) == ("§ 1", text)
+
+
+def test_an_enumeration_with_other_marks_is_no_place_and_the_numbers_go_on_after_it():
+    texts = [
+        "Стаття 7. Права",
+        "1. Особа має право на:",
+        "1) захист;",
+        "2) оскарження;",
+        "3) мовчання.",
+        "2. Суд їх пояснює.",
+    ]
+    cut = passages([Block(text) for text in texts])
+    assert [passage.place for passage in cut] == ["Стаття 7 § 1", "Стаття 7 § 2"]
+    assert cut[0].text == "\n".join(texts[1:5])
+
+
+def test_numbers_go_on_after_an_enumeration_that_stands_first_under_a_heading():
+    blocks = [Block("44. The Court notes."), Block("The law", 1), Block("1) First;"), Block("45. The Court holds.")]
+    assert [passage.place for passage in passages(blocks)] == ["§ 44", "§ 1", "§ 45"]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Madde 5",
+        "Maddə 5",
+        "Հոդված 5",
+        "მუხლი 5",
+        "Артыкул 5",
+        "Articolul 5",
+        "5-бап",
+        "5-берене",
+        "5-modda",
+        "Моддаи 5",
+    ],
+)
+def test_articles_are_known_in_the_languages_of_the_region(label):
+    cut = passages([Block(f"{label}. Title"), Block("1. One part."), Block("2. Another.")])
+    assert [passage.place for passage in cut] == [f"{label} § 1", f"{label} § 2"]
+
+
+def test_a_passage_over_several_pages_names_them_all_and_each_piece_its_own():
+    words = [f"Sentence {number} has exactly six words." for number in range(60)]
+    (page_1, page_2, page_3) = (words[:20], words[20:40], words[40:])
+    block = Block(" ".join(words), 0, 1, ((120, 2), (240, 3)))
+    cut = passages([block])
+    assert [passage.place for passage in cut] == ["pp. 1–2", "pp. 2–3", "p. 3"]
+    assert page_1[-1] in cut[0].text
+    assert page_2[0] in cut[0].text
+    assert page_3[0] in cut[1].text
+    assert page_3[0] not in cut[2].text
+
+
+def test_short_pages_are_put_together_and_long_ones_are_not():
+    long, short = LIBERTY, "There is little on this page."
+    cut = passages([Block(text, 0, page) for page, text in enumerate([long, long, short, short, long], start=1)])
+    assert [passage.place for passage in cut] == ["p. 1", "p. 2", "pp. 3–5"]
+
+
+def test_numbered_paragraphs_that_run_over_a_page_know_their_pages():
+    block = Block("1. One two three. 2. Four five six. 3. Seven eight nine.", 0, 4, ((6, 5),))
+    assert [passage.place for passage in passages([block])] == ["§ 1, p. 4", "§ 2, pp. 4–5", "§ 3, p. 5"]
 
 
 def test_a_line_in_capitals_is_a_heading():

@@ -8,7 +8,7 @@ from typing import Final, get_args
 
 from knowledge.ingest.draft import Block, Draft, digest, line
 from knowledge.ingest.language import language
-from knowledge.ingest.passages import passages
+from knowledge.ingest.passages import numbers_part, passages
 from knowledge.schema import Kind
 
 UNKNOWN_PLACE: Final = "INT"
@@ -117,7 +117,7 @@ def document(declared: Mapping[str, str], blocks: Iterable[Block], name: str) ->
     """Return the draft of a file that is one document.
 
     What is declared counts where it can be understood; the rest is guessed from the text. A file without a title
-    gets that of its first highest heading, or its own name.
+    gets that of its first highest heading that is no article's, or its own name.
 
     Raises:
         Unfit: it has more words than are kept of one file.
@@ -154,5 +154,9 @@ def entry(declared: Mapping[str, str], text: Iterable[Block]) -> Draft:
 
 
 def _title(blocks: Iterable[Block]) -> str:
-    headings = [block for block in blocks if block.level > 0 and len(block.text) <= LONGEST_TITLE]
+    headings = [
+        block
+        for block in blocks
+        if block.level > 0 and len(block.text) <= LONGEST_TITLE and not numbers_part(block.text)
+    ]
     return min(headings, key=lambda block: block.level).text if headings else ""

@@ -57,12 +57,24 @@ class Block:
     Attributes:
         text: plain text.
         level: 1 is the highest heading; 0 is a paragraph.
-        page: counted from 1; 0 where there are no pages.
+        page: where it begins, counted from 1; 0 where there are no pages.
+        turns: the further pages on which it stands, each with the number of its words that stand before that page.
     """
 
     text: str
     level: int = 0
     page: int = 0
+    turns: tuple[tuple[int, int], ...] = ()
+
+    def page_of(self, word: int) -> int:
+        """Return the page on which that word stands; the first is 0."""
+        return next((page for before, page in reversed(self.turns) if before <= word), self.page)
+
+    def stretch(self, start: int, end: int) -> "Block":
+        """Return the paragraph that its text from one character up to another is."""
+        first = len(self.text[:start].split()) if self.turns else 0
+        turns = tuple((before - first, page) for before, page in self.turns if before > first)
+        return Block(self.text[start:end], self.level, self.page_of(first), turns)
 
 
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")

@@ -6,14 +6,14 @@ Lengths are in points, heights are counted from the foot of the page.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from statistics import median
 
 from knowledge.ingest.draft import Block, line
-from knowledge.ingest.passages import begins_part, pauses
+from knowledge.ingest.passages import begins_part, numbers_part, pauses
 
 SOFT = "\u00ad"
 """Stands at the end of a word that is divided, or was joined with a hyphen."""
@@ -28,6 +28,10 @@ FEWEST_LINES, NARROWEST, MOST_CROSSING = 3, 15, 0.2
 """What a column has at least: lines, characters in its usual line; and the share of lines that may cross a gutter."""
 
 _ENDS = tuple(".!?:;…։")
+_OPENS = re.compile(r"(?:^|[.!?:;…։]\s)(?:\(\d{1,3}\)|\d{1,3}[.)])$")
+"""The end of a line with which nothing ends: the number of what the next line says."""
+
+_DIGITS = re.compile(r"\d{1,9}")
 _PAGE_NUMBER = re.compile(
     r"[\s\-–—|\[(]*(?:(?:page|p|стор(?:інка)?|с(?:тр)?)\b\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})"
     r"(?:\s*(?:/|of|из|з|із)\s*\d{1,4})?[\s\-–—|\])]*",
@@ -72,10 +76,8 @@ def lines(words: Sequence[Word]) -> list[Line]:
 def paragraphs(pages: Sequence[Sequence[Line]]) -> list[Block]:
     """Return the paragraphs and headings of these pages, without running titles, page numbers and divided words."""
     kept = _without_running_titles(pages)
-    sizes: Counter[float] = Counter()
-    for each in (each for page in kept for each in page):
-        sizes[each.size] += len(each.text)
-    usual = sizes.most_common(1)[0][0] if sizes else 1.0
+    usual = _usual(kept)
+    sizes = {each.size for page in kept for each in page}
     levels: dict[float, int] = {}
     before, level = float("inf"), 0
     for size in sorted((size for size in sizes if size > usual * LARGER), reverse=True):
@@ -85,10 +87,17 @@ def paragraphs(pages: Sequence[Sequence[Line]]) -> list[Block]:
         levels[size] = level
     known = {word for page in kept for each in page for word in each.text.casefold().split()}
     blocks = []
-    for number, held in _held_together(kept, usual):
-        text = line(_joined([each.text for each in held], known))
+    for held in _held_together(kept, usual):
+        texts = [each.text for _, each in held]
+        text = line(_joined(texts, known))
+        turns = tuple(
+            (len(line(_joined(texts[:at], known)).split()), page)
+            for at, ((before, _), (page, _)) in enumerate(pairwise(held), start=1)
+            if page != before
+        )
         # What begins with a small letter goes on from somewhere: it is set larger, but it is no heading.
-        blocks.append(Block(text, 0 if text[:1].islower() else levels.get(held[0].size, 0), number))
+        level = 0 if text[:1].islower() else levels.get(held[0][1].size, 0)
+        blocks.append(Block(text, level, held[0][0], turns))
     return blocks
 
 
@@ -185,16 +194,54 @@ def _rows(runs: Sequence[Line]) -> Iterator[Line]:
 
 
 def _without_running_titles(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """Leave out what stands in the same place of several pages, but for its numbers, and the numbers of pages."""
-    seen = Counter(key for page in pages for key in {_title(each) for each in _edges(page, EDGE)})
+    """Leave out what stands in the same place of several pages, but for the page's number, and the numbers of pages."""
+    usual = _usual(pages)
+    seen: defaultdict[tuple[str, int], dict[int, str]] = defaultdict(dict)
+    for number, page in enumerate(pages):
+        for each in _edges(page, EDGE):
+            seen[_title(each)][number] = each.text
+    announced = " ".join(each.text for page in pages[:1] for each in page if each.size > usual * LARGER).casefold()
     kept = []
-    for page in pages:
-        titles = {each for each in _edges(page, EDGE) if seen[_title(each)] > 2}
-        titles |= {each for each in _edges(page, 1) if seen[_title(each)] > 1}
+    for number, page in enumerate(pages):
+        titles = {each for each in _edges(page, EDGE) if _runs_along(seen[_title(each)], each, usual) > 2}
+        titles |= {each for each in _edges(page, 1) if _runs_along(seen[_title(each)], each, usual) > 1}
+        if number and page:
+            # What the first page announces in large letters stands small above the others.
+            head = max(page, key=_height)
+            small = head.size <= usual * LARGER and len(head.text.split()) > 1
+            titles |= {head} if small and head.text.casefold() in announced else set()
         rest = [each for each in page if each not in titles]
         outermost = {min(rest, key=_height), max(rest, key=_height)} if rest else set()
         kept.append([each for each in rest if each not in outermost or not _PAGE_NUMBER.fullmatch(each.text)])
     return kept
+
+
+def _runs_along(texts: Mapping[int, str], printed: Line, usual: float) -> int:
+    """Return on how many pages a line is the same, but for a number that grows as the pages do.
+
+    The heading of an article, an entry or whatever is set as a heading has a number of its own, even if one stands on
+    each page.
+    """
+    same = sum(text.casefold() == printed.text.casefold() for text in texts.values())
+    if numbers_part(printed.text) or begins_part(printed.text) or printed.size > usual * LARGER:
+        return same
+    numbers = [(page, [int(each) for each in _DIGITS.findall(text)]) for page, text in sorted(texts.items())]
+    columns = zip(*(found for _, found in numbers), strict=True)
+    steps = [after - before for (before, _), (after, _) in pairwise(numbers)]
+    in_step = any(
+        2 * sum(after - before == step for (before, after), step in zip(pairwise(column), steps, strict=True))
+        >= len(steps)
+        for column in columns
+    )
+    return len(texts) if in_step else same
+
+
+def _usual(pages: Sequence[Sequence[Line]]) -> float:
+    """Return the size in which most is set."""
+    sizes: Counter[float] = Counter()
+    for each in (each for page in pages for each in page):
+        sizes[each.size] += len(each.text)
+    return sizes.most_common(1)[0][0] if sizes else 1.0
 
 
 def _edges(page: Sequence[Line], number: int) -> set[Line]:
@@ -207,33 +254,32 @@ def _height(printed: Line) -> float:
 
 
 def _title(printed: Line) -> tuple[str, int]:
-    return re.sub(r"\d+", "#", printed.text.casefold()), round(printed.bottom / 4)
+    return _DIGITS.sub("#", printed.text.casefold()), round(printed.bottom / 4)
 
 
-def _held_together(pages: Sequence[Sequence[Line]], usual: float) -> Iterator[tuple[int, list[Line]]]:
-    """Yield the lines of each paragraph and the number of the page where it begins; notes after what they interrupt."""
-    held: list[Line] = []
-    began = 0
-    notes: list[tuple[int, list[Line]]] = []
+def _held_together(pages: Sequence[Sequence[Line]], usual: float) -> Iterator[list[tuple[int, Line]]]:
+    """Yield the lines of each paragraph with the numbers of their pages; notes after what they interrupt."""
+    held: list[tuple[int, Line]] = []
+    notes: list[list[tuple[int, Line]]] = []
     for number, page in enumerate(pages, start=1):
         pitch = _pitch(page)
         body, foot = _without_notes(page, usual)
         for each in body:
-            if held and _continues(held[-1], each, pitch):
-                held.append(each)
+            if held and _continues(held[-1][1], each, pitch):
+                held.append((number, each))
                 continue
             if held:
-                yield began, held
+                yield held
             yield from notes
             notes = []
-            held, began = [each], number
+            held = [(number, each)]
         for each in foot:
-            if notes and notes[-1][0] == number and _continues(notes[-1][1][-1], each, pitch):
-                notes[-1][1].append(each)
+            if notes and notes[-1][0][0] == number and _continues(notes[-1][-1][1], each, pitch):
+                notes[-1].append((number, each))
             else:
-                notes.append((number, [each]))
+                notes.append([(number, each)])
     if held:
-        yield began, held
+        yield held
     yield from notes
 
 
@@ -256,7 +302,7 @@ def _pitch(page: Sequence[Line]) -> float:
 
 def _continues(above: Line, below: Line, pitch: float) -> bool:
     step = above.bottom - below.bottom
-    ended = above.text.endswith(_ENDS)
+    ended = above.text.endswith(_ENDS) and not _OPENS.search(above.text)
     short = above.right < above.end - (above.end - above.start) / 5
     if begins_part(below.text) and (pauses(above.text) or short):
         return False

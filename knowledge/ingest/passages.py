@@ -1,12 +1,14 @@
 """Where a document is cut: by its own structure first, then between sentences.
 
-A heading, an article and a numbered paragraph begin a passage. What is longer than a passage is divided where a
-sentence ends; what has no sentences is divided anyhow, so that no passage is ever longer than LONGEST words.
+A heading, an article and a numbered paragraph begin a passage, also where several of them stand on one line. A new page
+begins one too, unless too little would stand alone. What is longer than a passage is divided where a sentence ends;
+what has no sentences is divided anyhow, so that no passage is ever longer than LONGEST words.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from knowledge.ingest.draft import MOST_WORDS, Block, Unfit
 from knowledge.passage import Passage
@@ -24,19 +26,44 @@ CAPITALS_LEVEL, ARTICLE_LEVEL = 7, 9
 """The levels of a line in capitals and of an article's heading: below every heading that a format knows."""
 
 _ARTICLE = re.compile(
-    r"(?P<label>(?:Article|Art\.|Section|Rule|Стаття|Статья|Артыкул|Правило|Articolul|Maddə|Հոդված|მუხლი)\s+№?\s*"
-    r"(?:\d[\w\-\u2011]*(?:\.\d+)*|[IVXLC]+\b)|\d+-(?:бап|бабы|maddə)|§\s?\d[\w\-]*(?:\.\d+)*)\s*(?P<after>.?)",
+    r"(?P<label>(?:Article|Art\.|Artikel|Section|Sec\.|Rule|Стаття|Статья|Ст\.|Артыкул|Арт\.|Правило|Правіла|Articolul|"
+    r"Articol|Secțiunea|Maddə|Madde|Modda|Моддаи?|Հոդված|Հոդ\.|მუხლი)\s+№?\s*"
+    r"(?:\d\w*(?:[\-\u2011]\w+)*(?:\.\d+)*|[IVXLC]+\b)"
+    r"|\d+(?:-\d+)?[\-\u2011–](?:бап|бабы|берене|беренеси|modda|модда|(?:c[iıuü] )?maddə)\b"
+    r"|§\s?\d[\w\-]*(?:\.\d+)*)\s*(?P<after>.?)",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?:\((\d{1,3})\)|(\d{1,3})[.)])\s+(?=\S)")
+_AFTER_LABEL = ".․:–—-("
+"""What stands after the number of an article that begins there; Armenian has a full stop of its own."""
+
+_NUMBERED = re.compile(r"(?:\((?P<in>\d{1,3})\)|(?P<out>\d{1,3})(?P<mark>[.)]))\s+(?=\S)")
+_GOES_ON = re.compile(r"""(?<=[.;:!?…։»”"’)\]])\s+(?=(?:\(\d{1,3}\)|\d{1,3}[.)])\s+["«“„(\[]?[^\W\d_])""")
+"""Where inside of a paragraph the next number may stand."""
+
+_PART = re.compile(
+    r"(?:entry|item|no\.|case|applicant|chapter|part|title|annex|appendix|schedule|principle|guideline|exhibit|form|table|"
+    r"запис|запись|пункт|глава|часть|частина|частка|раздел|розділ|раздзел|приложение|додаток|дадатак|дело|справа|таблиц.|"
+    r"принцип|capitolul|partea|titlul|anexa|fəsil|bölmə|hissə|əlavə|bölüm|kısım|тарау|бөлім|қосымша|თავი|კარი|ნაწილი|"
+    r"დანართი|գլուխ|բաժին|մաս|հավելված|№)\s*(?:№|no\.)?\s*\d",
+    re.IGNORECASE,
+)
 _ITEM = re.compile(r"(?:[•●▪◦–—\-*+]|\((?:\w|[ivx]{2,4})\)|(?:\w|[ivx]{2,4})\)|[ivx]{2,4}\.)\s+(?=\S)")
 _PAUSES = re.compile(r"(?:[.;:,!?…։]|\b(?:and|or|and/or|та|і|або|и|или|şi|și|sau))$")
 _SENTENCE = re.compile(r"""[.!?…։]["»”’)\]]*\s+(?=["«“„(\[]?[^\W_a-zа-яёіїєґўәғқңөұүһա-ֆ])""")
 _ABBREVIATION = re.compile(
-    r"\b(?:\w|no|nos|art|arts|para|paras|pp|cf|vs|mr|mrs|ms|dr|prof|vol|ed|eds|inc|ltd|co|ст|стст|пп|гг|рр|см|див|"
+    r"\b(?:\w|no|nos|nr|abs|art|arts|para|paras|pp|cf|vs|mr|mrs|ms|dr|prof|vol|ed|eds|inc|ltd|co|ст|стст|пп|гг|рр|см|див|"
     r"ред|ул|вул|им|ім|проф|т\.\s?[дпек])$",
     re.IGNORECASE,
 )
+
+
+class _Sentence(NamedTuple):
+    """A sentence, what stands before it in its text, and its first and its last page."""
+
+    before: str
+    text: str
+    first: int
+    last: int
 
 
 @dataclass(slots=True)
@@ -47,6 +74,8 @@ class _Stand:
     headings: list[tuple[int, str]] = field(default_factory=list)
     article: str = ""
     number: int = 0
+    numbers: dict[str, int] = field(default_factory=dict)
+    """The last number with each mark: "1)" inside of "1." is an enumeration, and after it comes "2."."""
     anew: bool = True
     """Whether no number has come since the last heading or article: numbers may then begin at 1 again."""
 
@@ -64,29 +93,37 @@ class _Stand:
         self.headings.append((level, text))
         self.anew = True
         if label := _article(text):
-            self.article, self.number = label, 0
+            self._enter_article(label)
         elif level < ARTICLE_LEVEL:
             self.article = ""
 
     def begins(self, text: str) -> bool:
         """Tell whether a paragraph begins a part of its own, and remember which."""
-        if label := _article(text):
+        label = _article(text)
+        if label:
             self.leave(ARTICLE_LEVEL)
-            self.article, self.number, self.anew = label, 0, True
-            return True
-        if (found := _NUMBERED.match(text)) and self._follows(number := int(found[1] or found[2])):
-            self.number, self.anew = number, False
-            return True
-        return False
+            self._enter_article(label)
+        if numbered := _number(text):
+            number, mark = numbered
+            if self._follows(number, mark):
+                self.number = self.numbers[mark] = number
+                self.anew = False
+                return True
+        return bool(label)
 
-    def _follows(self, number: int) -> bool:
-        # An enumeration inside of a numbered paragraph begins at 1 without a heading: that is no place.
-        return (self.anew and (number == 1 or not self.number)) or self.number < number <= self.number + 3
-
-    def place(self, page: int) -> str:
+    def part(self) -> str:
+        """Return where a paragraph stands that begins here, but for its page."""
         paragraph = "" if self.anew or not self.number else f"§ {self.number}"
-        part = f"{self.article} {paragraph}".strip()
-        return ", ".join(filter(None, (part, f"p. {page}" if page else "")))
+        return f"{self.article} {paragraph}".strip()
+
+    def _enter_article(self, label: str) -> None:
+        self.article, self.number, self.anew = label, 0, True
+        self.numbers.clear()
+
+    def _follows(self, number: int, mark: str) -> bool:
+        # An enumeration inside of a numbered paragraph begins at 1 without a heading: that is no place.
+        last = self.numbers.get(mark, 0)
+        return (self.anew and (number == 1 or not self.number)) or 0 < last < number <= last + 3
 
 
 def passages(blocks: Iterable[Block], title: str = "") -> tuple[Passage, ...]:
@@ -103,6 +140,11 @@ def passages(blocks: Iterable[Block], title: str = "") -> tuple[Passage, ...]:
 def begins_part(text: str) -> bool:
     """Tell whether a line looks like the beginning of an article, a numbered paragraph or an item of a list."""
     return bool(_article(text) or _NUMBERED.match(text) or _ITEM.match(text))
+
+
+def numbers_part(text: str) -> bool:
+    """Tell whether a line looks like the heading of one part of several: an article, a chapter, an entry of a list."""
+    return bool(_article(text) or _PART.match(text))
 
 
 def pauses(text: str) -> bool:
@@ -131,7 +173,31 @@ def _sound(blocks: Iterable[Block]) -> Iterator[Block]:
         if words > MOST_WORDS:
             raise Unfit(f"it has more than {MOST_WORDS:,} words; divide it into parts.")
         if text:
-            yield replace(block, text=text)
+            yield from _numbered_parts(replace(block, text=text))
+
+
+def _numbered_parts(block: Block) -> Iterator[Block]:
+    """Divide a paragraph where a number goes on with which it began: "1. … 2. … 3. …" on one line are three."""
+    text, start = block.text, 0
+    if numbered := _number(text):
+        number, mark = numbered
+        for space in _GOES_ON.finditer(text):
+            follows = _numbered(_NUMBERED.match(text, space.end())) == (number + 1, mark)
+            if follows and not _is_short_form(text, space.start() - 1):
+                yield block.stretch(start, space.start())
+                start, number = space.end(), number + 1
+    yield block.stretch(start, len(text)) if start else block
+
+
+def _number(text: str) -> tuple[int, str] | None:
+    """Return the number with which a paragraph begins, and how it is marked; after the label of an article only 1."""
+    label = _article(text)
+    found = _numbered(_NUMBERED.match(text[len(label) :].lstrip(" .․:–—-") if label else text))
+    return None if label and found and found[0] != 1 else found
+
+
+def _numbered(found: re.Match[str] | None) -> tuple[int, str] | None:
+    return (int(found["in"] or found["out"]), found["mark"] or "(") if found else None
 
 
 def _as_heading(block: Block) -> Block:
@@ -146,36 +212,45 @@ def _as_heading(block: Block) -> Block:
 
 def _cut(blocks: Iterable[Block], title: str) -> Iterator[Passage]:
     stand = _Stand(title)
-    heading = place = ""
-    gathered: list[str] = []
+    heading = part = ""
+    gathered: list[Block] = []
     length = 0  # words of what is gathered
     bare: Block | None = None  # a heading under which nothing has stood so far
 
+    def said() -> Iterator[Passage]:
+        for text, first, last in _pieces(gathered):
+            yield Passage(heading, text, _place(part, first, last))
+        gathered.clear()
+
     def alone(bare: Block) -> Passage:
-        where = stand.place(bare.page)
+        where = _place(stand.part(), bare.page, bare.page)
         stand.leave(bare.level)
         return Passage(stand.heading(), bare.text, where)
 
     for block in blocks:
         if block.level:
-            yield from (Passage(heading, text, place) for text in _pieces(gathered))
-            gathered.clear()
+            yield from said()
             if bare and bare.level >= block.level:
                 yield alone(bare)
             stand.enter(block.level, block.text)
             bare = block
             continue
-        if stand.begins(block.text) or length >= USUAL:
-            yield from (Passage(heading, text, place) for text in _pieces(gathered))
-            gathered.clear()
+        turned = bool(gathered) and block.page != gathered[0].page and length >= SHORT
+        if stand.begins(block.text) or turned or length >= USUAL:
+            yield from said()
         if not gathered:
-            heading, place, length = stand.heading(), stand.place(block.page), 0
-        gathered.append(block.text)
+            heading, part, length = stand.heading(), stand.part(), 0
+        gathered.append(block)
         length += _length(block.text)
         bare = None
-    yield from (Passage(heading, text, place) for text in _pieces(gathered))
+    yield from said()
     if bare:
         yield alone(bare)
+
+
+def _place(part: str, first: int, last: int) -> str:
+    pages = f"pp. {first}–{last}" if first < last else f"p. {first}" if first else ""
+    return ", ".join(filter(None, (part, pages)))
 
 
 def _article(text: str) -> str:
@@ -184,41 +259,53 @@ def _article(text: str) -> str:
     if not found:
         return ""
     titled = found["after"].isupper() and text[-1] not in ".;:," and _length(text) <= 15
-    return found["label"] if titled or not found["after"] or found["after"] in ".:–—-(" else ""
+    return found["label"] if titled or not found["after"] or found["after"] in _AFTER_LABEL else ""
 
 
 def _length(text: str) -> int:
     return len(text.split())
 
 
-def _pieces(paragraphs: list[str]) -> list[str]:
-    """Divide what belongs together into texts of about USUAL words, between sentences where there are some."""
-    pieces: list[tuple[str, str]] = []  # what stands before the piece in the text, and the piece
+def _pieces(paragraphs: Sequence[Block]) -> list[tuple[str, int, int]]:
+    """Divide what belongs together into texts of about USUAL words, between sentences where there are some.
+
+    With each come its first and its last page.
+    """
+    pieces: list[list[_Sentence]] = []
     length = LONGEST
-    for before, sentence in _sentences(paragraphs):
-        count = _length(sentence)
+    for sentence in _sentences(paragraphs):
+        count = _length(sentence.text)
         if length >= USUAL or length + count > LONGEST:
-            pieces.append((before, sentence))
-            length = count
-        else:
-            pieces[-1] = (pieces[-1][0], pieces[-1][1] + before + sentence)
-            length += count
-    if len(pieces) > 1 and length < SHORT and _length(pieces[-2][1]) + length <= LONGEST:
-        before, last = pieces.pop()
-        pieces[-1] = (pieces[-1][0], pieces[-1][1] + before + last)
-    return [piece for _, piece in pieces]
+            pieces.append([])
+            length = 0
+        pieces[-1].append(sentence)
+        length += count
+    if len(pieces) > 1 and length < SHORT and sum(_length(each.text) for each in pieces[-2]) + length <= LONGEST:
+        last = pieces.pop()
+        pieces[-1] += last
+    return [
+        (
+            "".join(each.before + each.text for each in piece).removeprefix(piece[0].before),
+            min(each.first for each in piece),
+            max(each.last for each in piece),
+        )
+        for piece in pieces
+    ]
 
 
-def _sentences(paragraphs: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield what stands before each sentence, and the sentence; what has no end is divided by its length."""
-    for paragraph in paragraphs:
-        start, before = 0, "\n"
+def _sentences(paragraphs: Iterable[Block]) -> Iterator[_Sentence]:
+    """Yield every sentence; what has no end is divided by its length."""
+    for block in paragraphs:
+        paragraph, start, before, so_far = block.text, 0, "\n", 0
         ends = [found.end() for found in _SENTENCE.finditer(paragraph) if not _is_short_form(paragraph, found.start())]
         for end in (*ends, len(paragraph)):
             words = paragraph[start:end].split()
             for first in range(0, len(words), LONGEST):
-                yield before, " ".join(words[first : first + LONGEST])
+                some = words[first : first + LONGEST]
+                pages = block.page_of(so_far), block.page_of(so_far + len(some) - 1)
+                yield _Sentence(before, " ".join(some), *pages)
                 before = " "
+                so_far += len(some)
             start = end
 
 
