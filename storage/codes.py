@@ -7,6 +7,7 @@ booking's.
 """
 
 import random
+from collections.abc import Collection
 from typing import Final
 
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -15,6 +16,10 @@ _VALUE: Final = {character: value for value, character in enumerate(ALPHABET)}
 # What people type for something else that looks the same, from a Latin or from a Cyrillic keyboard.
 _LOOKALIKE: Final = str.maketrans("OILUАВЕЗКМНОРСТХУІ", "011VABE3KMH0PCTXY1")
 _POLYNOMIAL: Final = 0b100101  # x^5 + x^2 + 1 is primitive: its powers of x differ for 31 positions
+
+_SHORTEST: Final = 5
+_LONGEST: Final = 12
+"""Characters that a code has, at least without its prefix and at most with it."""
 
 
 def draw(rng: random.Random, prefix: str, length: int = 5) -> str:
@@ -39,11 +44,31 @@ def read(text: str, prefix: str) -> str | None:
     Returns:
         The code exactly as `draw` wrote it, or None when it is not one of this prefix.
     """
-    typed = "".join(filter(str.isalnum, text)).upper().translate(_LOOKALIKE)
+    typed = _squeezed(text)
     body = typed.removeprefix(prefix.translate(_LOOKALIKE))
     if len(body) > 1 and _VALUE.keys() >= set(body) and check(prefix, body[:-1]) == body[-1]:
         return f"{prefix}-{body}"
     return None
+
+
+def is_meant(text: str, prefixes: Collection[str]) -> bool:
+    """Whether somebody who typed this meant a code of one of the prefixes, be it right, wrong or misspelled.
+
+    Whatever `read` reads is one, up to the length of a code. A wrong check character saves nobody from being counted:
+    a code's characters are one as well if there is a digit, or the prefix before at least five of them. Other words
+    are no codes.
+    """
+    typed = _squeezed(text)
+    if len(typed) > _LONGEST or not _VALUE.keys() >= set(typed):
+        return False
+    if any(read(text, prefix) is not None for prefix in prefixes):
+        return True
+    begun = (typed.removeprefix(_squeezed(prefix)) for prefix in prefixes if typed.startswith(_squeezed(prefix)))
+    return any(map(str.isdigit, text)) or any(len(body) >= _SHORTEST for body in begun)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).upper().translate(_LOOKALIKE)
 
 
 def check(prefix: str, body: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from commands.core.context import Context
 from commands.core.kinds import Choice, Kind, Unreadable, clean
 from commands.core.reply import Reply
 from commands.core.text import Text, _
-from storage import cases, guesses
+from storage import cases, codes, guesses
 from storage.cases import Mine
 from storage.places import Purpose
 
-_CODE = re.compile(r"\w{1,2}[-–]\w+|\w*\d\w*")
+PREFIXES = ("C", "CI", "L")
+"""What the codes of cases, check-ins and lessons begin with: whoever tries one where another is asked guesses, too."""
 
 
 def not_yours(ctx: Context, typed: str, said: Unreadable) -> Unreadable:
@@ -21,7 +21,7 @@ def not_yours(ctx: Context, typed: str, said: Unreadable) -> Unreadable:
 
     What does not look like a code is a word that was not understood, and no guess.
     """
-    if not _CODE.fullmatch(typed):
+    if not codes.is_meant(typed, PREFIXES):
         return said
     wait = guesses.wait(ctx.session, member=ctx.actor_id, network=ctx.network, now=ctx.now)
     misses = guesses.miss(ctx.session, member=ctx.actor_id, network=ctx.network, now=ctx.now)
