@@ -39,7 +39,7 @@ from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.answer import Endpoint, Remembering
 from knowledge.library import Library
-from storage import members, places, privacy
+from storage import handles, members, places, privacy
 from storage.ask import Caps
 from storage.members import Role
 from storage.places import Purpose
@@ -116,7 +116,15 @@ def writer_of(settings: Settings, library: Library) -> Writer | None:
         return None
     key = settings.secrets.answers_key.get_secret_value()
     return Remembering(
-        Endpoint(chosen.base_url, chosen.model, key, chosen.timeout, chosen.most_tokens, tokens=library.tokens)
+        Endpoint(
+            chosen.base_url,
+            chosen.model,
+            key,
+            chosen.timeout,
+            chosen.most_tokens,
+            tokens=library.tokens,
+            handles=handles.WRITTEN,
+        )
     )
 
 
@@ -134,7 +142,7 @@ def dense_of(settings: Settings) -> Dense | None:
     if chosen.kind == "endpoint":
         key = settings.secrets.embeddings_key.get_secret_value()
         endpoint = Endpoint(chosen.base_url, chosen.model, key, chosen.timeout)
-        return dense.Dense(dense.Remote(endpoint), settings.hub.state / "vectors")
+        return dense.Dense(dense.Remote(endpoint), settings.hub.state / "vectors", handles.WRITTEN)
     try:
         local = dense.Local()
     except ImportError:

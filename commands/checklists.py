@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Annotated
 
 from commands.core import (
@@ -23,6 +24,7 @@ from commands.core import (
 from commands.core.closed import OwnCase
 from commands.core.shelf import CHECK
 from knowledge.library import Checklist, Item
+from knowledge.schema import is_recent
 from storage import checklists as book
 from storage.cases import Mine
 from storage.checklists import Mark
@@ -114,20 +116,14 @@ def show(ctx: Context, which: Which, case: OwnCase | None = None) -> Reply:
     marks = _marks(ctx, which, case)
     open_ = [item for item in which.items if marks.get(item.id, Mark.OPEN) is Mark.OPEN]
     progress = _("{done} of {n} items are settled.", done=len(which.items) - len(open_), n=len(which.items))
-    checked = (
-        _("Checked in stored sources: {parts}. Everything else has to be checked.", parts=list(which.verified))
-        if which.verified
-        else _("Nothing of this was checked in stored sources: everything has to be checked.")
-    )
     return Reply(
         plain(which.name),
         *([progress] if case else []),
         *_facts(which),
         *(Text("{words}", {"words": line}) for line in _lines(which, marks, marked=case is not None)),
         *([plain(which.note)] if which.note else []),
-        checked,
         _("A working aid for lawyers, not legal advice. Sources: {sources}.", sources=list(which.sources)),
-        _("Last reviewed on {day}.", day=which.as_of),
+        *_reviewed(which, ctx.now.date()),
         CHECK,
         actions=_offers(which, case, open_),
     )
@@ -159,6 +155,17 @@ def _marks(ctx: Context, which: Checklist, case: Mine | None) -> Mapping[str, Ma
 
 def _facts(which: Checklist) -> list[Fields]:
     return [Fields(tuple((FACTS[name], plain(words)) for name, words in which.facts.items()))] if which.facts else []
+
+
+def _reviewed(which: Checklist, today: date) -> list[Text]:
+    if not is_recent(which.as_of, today):
+        return [_("Last reviewed more than a year ago, on {day}: everything has to be checked anew.", day=which.as_of)]
+    checked = (
+        _("Checked in stored sources: {parts}. Everything else has to be checked.", parts=list(which.verified))
+        if which.verified
+        else _("Nothing of this was checked in stored sources: everything has to be checked.")
+    )
+    return [checked, _("Last reviewed on {day}.", day=which.as_of)]
 
 
 def _lines(which: Checklist, marks: Mapping[str, Mark], *, marked: bool) -> Iterator[str]:

@@ -32,6 +32,7 @@ from commands.core.post import Note
 from commands.core.procedure import JurisdictionCode
 from commands.core.shelf import CHECK, entry, look_up, meaning, source
 from commands.core.text import Text, plain
+from knowledge.answer import quotable
 from knowledge.library import Hit, Resource, Scope, Term
 from knowledge.schema import EVERY_NETWORK, LANGUAGES, WEB_ADDRESS, added
 from storage import feedback
@@ -276,8 +277,8 @@ def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command c
     status = _("Check the current status of this one before you use it.") if id.check_before_use else None
     return Reply(
         Sources((source(ctx, id),)),
-        Quote(id.summary),
-        _("Why it matters: {words}", words=id.relevance),
+        Quote(quotable(id.summary)),
+        _("Why it matters: {words}", words=quotable(id.relevance)),
         Fields(tuple(facts)),
         *([status] if status else []),
         CHECK,
@@ -481,7 +482,9 @@ def term(ctx: Context, word: LegalTerm) -> Reply:
     return Reply(
         Text("{words}", {"words": first.definition_en}),
         Fields(tuple(_spoken(ctx, first, language) for language in LANGUAGES if first.ways(language))),
+        _("The definition was written for this project; no source confirms it yet."),
         *_in_the_library(ctx, related),
+        CHECK,
         actions=[
             *(_show_button(each.resource) for each in related),
             *(Button(plain(each.en), Call("term", {"word": each.en})) for each in others[:4]),

@@ -132,6 +132,7 @@ class Endpoint:
         timeout: seconds that a question may take in all, a second try included.
         most_tokens: of one question and its answer together; passages are cut until they fit.
         tokens: `Library.tokens`; without it, only sentences in the language of their passage can be checked.
+        handles: what names somebody here; it is taken out of every question.
     """
 
     base_url: str
@@ -140,6 +141,7 @@ class Endpoint:
     timeout: float = 30.0
     most_tokens: int = 6_000
     tokens: Tokens | None = field(default=None, repr=False, compare=False)
+    handles: re.Pattern[str] | None = field(default=None, repr=False)
 
     async def write(self, question: str, evidence: Sequence[Evidence], language: str) -> Written:
         """Return what the model answers from the passages, as far as it is supported.
@@ -157,7 +159,7 @@ class Endpoint:
         answering = min(self.most_tokens // 4, _LONGEST_ANSWER)
         public = " ".join(f"{one.title} {one.citation} {one.text}" for one in evidence)
         # Reading names takes a while, and others wait in this loop.
-        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public)
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public, self.handles)
         orders = _ORDERS.format(language=_LANGUAGES.get(language, f'the language "{language}"'))
         around = (orders, asked, *(one["content"] for one in _EXAMPLE))
         room = self.most_tokens - answering - sum(map(_tokens_of, around)) - _FRAME

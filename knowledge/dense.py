@@ -149,9 +149,11 @@ class Dense:
     Args:
         encoder: what makes them.
         folder: where they are kept between runs, for every process of this machine.
+        handles: what names somebody here; it is taken out of every question that leaves.
     """
 
-    def __init__(self, encoder: Encoder, folder: Path) -> None:
+    def __init__(self, encoder: Encoder, folder: Path, handles: re.Pattern[str] | None = None) -> None:
+        self._handles = handles
         self.encoder = encoder
         self.reached = 0
         """Up to which change of the store the documents are known here."""
@@ -193,7 +195,7 @@ class Dense:
             NoAnswer: the encoder gives none.
         """
         clock = asyncio.get_running_loop().time
-        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION])
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], "", self._handles)
         for placeholder in hidden:
             asked = asked.replace(placeholder, " ")
         if not asked.split():

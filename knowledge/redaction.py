@@ -37,7 +37,7 @@ class _Span(NamedTuple):
     kind: Kind
 
 
-def redact(question: str, public: str = "") -> tuple[str, Mapping[str, str]]:
+def redact(question: str, public: str = "", handles: re.Pattern[str] | None = None) -> tuple[str, Mapping[str, str]]:
     """Return a question in which placeholders stand for what could lead to somebody, and what each stands for.
 
     The same words, written alike, get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one
@@ -47,12 +47,13 @@ def redact(question: str, public: str = "") -> tuple[str, Mapping[str, str]]:
         question: as it was typed.
         public: text that is sent along anyway. A name or number that stands in it is not hidden, unless the
             survivor guard finds somebody in need of protection at that very place.
+        handles: what else names somebody here.
     """
     hidden: dict[str, str] = {}
     known: dict[str, str] = {}
     parts: list[str] = []
     end = 0
-    for span in _merged(question, sorted(_spans(question, public))):
+    for span in _merged(question, sorted(_spans(question, public, handles))):
         said = question[span.start : span.end]
         key = f"{span.kind}{said}"
         if key not in known:
@@ -109,7 +110,9 @@ _KINDS = {
 }
 
 
-def _spans(question: str, public: str) -> Iterator[_Span]:
+def _spans(question: str, public: str, handles: re.Pattern[str] | None) -> Iterator[_Span]:
+    for found in handles.finditer(question) if handles else ():
+        yield _Span(*found.span(), Kind.HANDLE)
     for finding in findings(question):
         if kind := _KINDS.get(finding.kind):
             yield _Span(finding.start, finding.end, kind)
@@ -118,8 +121,29 @@ def _spans(question: str, public: str) -> Iterator[_Span]:
         for found in shape.finditer(read.plain):
             if not known.has(found[0]):
                 yield _Span(*read.place(*found.span()), kind)
+    for found in _GEORGIAN_NAME.finditer(read.plain):
+        yield _Span(*read.place(*found.span()), Kind.PERSON)
     yield from _numbers(read, known)
     yield from _names(read, known)
+
+
+# Georgian has no capitals: a given name that many bear with the word after it, and the endings of family names.
+_GEORGIAN_NAME = re.compile(
+    r"""
+    (?<![ა-ჰ]) (?: (?:
+        გიორგი | დავით | დათო | ლევან | ზურაბ | ნიკოლოზ | ნიკა | ირაკლი | ალექსანდრე | სანდრო | მიხეილ | მიშა | თამაზ
+      | თენგიზ | გოჩა | გია | ვახტანგ | ვახო | ვასილ | შოთა | ოთარ | რევაზ | რეზო | ავთანდილ | ავთო | ბადრი | ბექა
+      | გელა | კახა | კობა | ლაშა | მამუკა | მერაბ | მალხაზ | ნოდარ | პაატა | რამაზ | სოსო | იოსებ | ტარიელ | იური
+      | ჯემალ | ნუგზარ | ემზარ | თორნიკე | ლუკა | საბა | ნინო | ნანა | ნათია | ნათელა | მარიამ | მარინა | მაია | მანანა
+      | თამარ | თამთა | თეა | თეონა | ანა | ანი | ეკა | ეკატერინე | ელენე | ელისო | ირინა | ირმა | ია | ქეთევან | ქეთი
+      | ლელა | ლია | ლიკა | ლილი | მზია | მედეა | ნატალია | ნატო | სალომე | სოფიო | სოფო | ხათუნა | შორენა | ცირა
+      | ეთერ | დალი | გვანცა | ბარბარე
+      ) (?: ი|მ|ს|ის|ით|მა|სთან|ისთვის|ისგან|ისა|ო )? (?: \s [ა-ჰ]{3,} )?
+    | (?: [ა-ჰ]{3,} \s )? [ა-ჰ]{2,} (?: შვილ(?:ი|მა|ს|ის|ით|თან|ისთვის|ისგან)?
+      | ძე(?:მ|ს|სთან)? | ძის(?:გან|თვის)? | ძით ) ) (?![ა-ჰ])
+    """,
+    re.VERBOSE,
+)
 
 
 class _Public:
@@ -181,6 +205,8 @@ _SHAPES = (
         ),
     ),
     # Codes such as C-7K3FQ: with a figure among the letters, or all in capitals, or with a prefix of ours.
+    # As Skype has them: live:somebody.
+    (Kind.HANDLE, re.compile(r"\b(?:live|skype|telegram|tg|wa|signal):[\w.@+-]{2,}", re.IGNORECASE)),
     (Kind.CODE, re.compile(r"(?<!\w)[^\W\d_]{1,2} ?- ?(?=[^\W_]*\d)[^\W_]{4,8}(?![\w/])")),
     (Kind.CODE, re.compile(r"(?<!\w)[A-ZА-ЯІ]{1,2} ?- ?[A-ZА-ЯІ]{4,8}(?![\w/])")),
     (Kind.CODE, re.compile(r"(?<!\w)(?:ci|[cbloqs])-[0-9a-hjkmnp-tv-z]{4,6}(?![\w/])", re.IGNORECASE)),

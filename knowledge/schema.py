@@ -166,10 +166,13 @@ class Entry(Words):
 
 def badge(resource: Resource, today: dt.date) -> Scope | None:
     """Return how far the row was verified, or None once twelve months have passed without a new review."""
-    reviewed = resource.as_of
+    return resource.verified_scope if is_recent(resource.as_of, today) else None
+
+
+def is_recent(reviewed: dt.date, today: dt.date) -> bool:
+    """Tell whether a review still counts: it does for twelve months."""
     leap = reviewed.month == 2 and reviewed.day == 29
-    until = reviewed.replace(year=reviewed.year + 1, day=28 if leap else reviewed.day)
-    return resource.verified_scope if today <= until else None
+    return today <= reviewed.replace(year=reviewed.year + 1, day=28 if leap else reviewed.day)
 
 
 def added(

@@ -5,6 +5,7 @@ both lists.
 """
 
 import random
+import re
 from typing import Final
 
 ADJECTIVES: Final = tuple(
@@ -44,6 +45,10 @@ NOUNS: Final = tuple(
     wren zebra
     """.split()  # noqa: SIM905 - a list of words reads best as words
 )
+
+
+WRITTEN: Final = re.compile(rf"(?<!\w)(?:{'|'.join(ADJECTIVES)})[\s_.-]?(?:{'|'.join(NOUNS)})(?!\w)", re.IGNORECASE)
+"""What may be a handle, however it is typed: amber-otter, Amber Otter, amber_otter."""
 
 
 def draw(rng: random.Random) -> str:

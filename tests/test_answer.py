@@ -32,6 +32,7 @@ from knowledge.answer import (
 from knowledge.library import Library
 from knowledge.orders import forbidden
 from knowledge.redaction import redact, restore
+from storage.handles import WRITTEN
 from tests.fakes.loopback_model import Answer, LoopbackModel, Request, completion, error, said
 from tests.small_model import small_model
 
@@ -524,7 +525,20 @@ def test_what_leads_to_somebody_is_hidden_and_can_be_put_back(question):
     assert restore(asked, hidden) == question
 
 
+@pytest.mark.parametrize("written", ["amber-otter", "amber otter", "Amber_Otter", "amberotter"])
+def test_a_handle_is_hidden_however_it_is_typed(written):
+    asked, hidden = redact(f"what did {written} say of section 1", "", WRITTEN)
+    assert asked == "what did [HANDLE_1] say of section 1"
+    assert restore(asked, hidden) == f"what did {written} say of section 1"
+
+
+@pytest.mark.parametrize("name", ["გიორგი მამულაშვილი", "ნინოს", "მამაცაშვილმა", "ანა ბერიძის"])
+def test_a_georgian_name_is_hidden_without_capitals(name):
+    assert name not in redact(f"როდის დააკავეს {name}")[0]
+
+
 def test_what_is_public_law_is_not_hidden():
+    assert redact("კაცობრიობის წინააღმდეგ დანაშაულები") == ("კაცობრიობის წინააღმდეგ დანაშაულები", {})
     question = (
         "Do Article 5, 55723/00, Regulation 833/2014, the Magnitsky Act, Pinochet and C-584/10 P help in Ukraine?"
     )

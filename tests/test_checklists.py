@@ -2,7 +2,7 @@
 
 import json
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from storage.members import Member, Role
 from storage.refused import Refused
 from storage.store import Session, Store
 from storage.table import core
+from tests.transcript import Stage
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 FOLDER = Path(knowledge.__file__).parent / "checklists"
@@ -132,3 +133,14 @@ async def test_whoever_marked_is_forgotten_and_the_mark_stays_with_the_case(stor
     await store.run(lambda s: privacy.erase(s, bob.id, NOW))
     rows = await store.run(lambda s: s.execute(core(checklists.ChecklistMark).select()).all())
     assert [(row.item, row.by) for row in rows] == [("u1", None)]
+
+
+async def test_after_twelve_months_a_checklist_no_longer_says_that_it_was_checked(store: Store) -> None:
+    stage = Stage(store)
+    await stage.cast("ann", "member", "en", "UTC")
+    for days, said in ((0, "Checked in stored sources"), (400, "everything has to be checked anew")):
+        stage.now, before = datetime(2026, 11, 20, 9, 0, tzinfo=UTC) + timedelta(days=days), len(stage.lines)
+        await stage.say("ann", "checklist uj-de")
+        shown = "\n".join(stage.lines[before:])
+        assert said in shown
+        assert ("Checked in stored sources" in shown) is (days == 0)

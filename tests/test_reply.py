@@ -1,6 +1,6 @@
 """Replies survive the outbox, and say the right thing in every language."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
@@ -52,6 +52,13 @@ def test_a_moment_is_said_in_the_readers_zone_and_names_it():
     at = datetime(2026, 12, 1, 14, 0, tzinfo=UTC)
     assert voice("en").moment(at) == "Tue, Dec 1, 2026, 16:00 (Kyiv)"
     assert "16:00 (Київ)" in voice("uk").moment(at)
+
+
+@pytest.mark.parametrize("language", ["en", "uk", "ru"])
+def test_a_sentence_that_ends_with_a_day_ends_with_one_stop(language):
+    said = voice(language).say(_("Last reviewed on {day}.", day=date(2026, 11, 20)))
+    assert said.endswith(".")
+    assert not said.endswith("..")
 
 
 def test_an_unknown_sentence_falls_back_to_english():

@@ -14,8 +14,9 @@ from commands.core.context import Context
 from commands.core.post import Post
 from commands.core.reply import Source
 from commands.core.text import Text, _
-from knowledge.answer import NoAnswer
+from knowledge.answer import NoAnswer, quotable
 from knowledge.library import Change, Hit, Library, Passage, Resource, Scope, Stored, badge
+from knowledge.words import asked_in
 from storage import library as book
 from storage import members
 from storage.library import Changes, Stretch
@@ -118,15 +119,18 @@ def stale(ctx: Post, network: str) -> list[Resource]:
 
 
 def source(ctx: Context, resource: Resource, *, passage: Passage | None = None, snippet: str = "") -> Source:
-    """Show an entry: its title in the reader's language where it has one, its citation, how far it was checked."""
+    """Show an entry: its title in the reader's language where it has one, its citation, how far it was checked.
+
+    What gives orders is left out of the snippet, whoever wrote it.
+    """
     place = (passage.place or passage.heading.rpartition(" › ")[2]) if passage else ""
-    own = resource.title_original and resource.languages[0] == ctx.voice.language
+    own = ctx.voice.language == asked_in(resource.title_original) != "en"
     return Source(
         title=resource.title_original if own else resource.title,
         citation=", ".join(filter(None, (resource.citation, place))),
         url=resource.url,
         badge=Text(BADGES[badge(resource, ctx.now.date())].msgid, {"day": resource.as_of}),
-        snippet=snippet,
+        snippet=quotable(snippet),
     )
 
 

@@ -106,11 +106,15 @@ class Voice:
         else:
             template = self.catalogue.many(text.msgid, text.plural, text.count)
         said: list[str] = []
+        stopped = False
         for literal, name in _pieces(template):
             if literal:
-                said.append(mark("text", literal))
+                # A Ukrainian or Russian day ends with a stop of its own: one is enough.
+                said.append(mark("text", literal[stopped and literal.startswith(".") :]))
             if name is not None:
-                said.append(self.value(text.values[name], mark))
+                value = text.values[name]
+                said.append(self.value(value, mark))
+                stopped = isinstance(value, date | Text) and said[-1].endswith(".")
         return "".join(said)
 
     def value(self, value: object, mark: Mark = undressed) -> str:
