@@ -53,6 +53,8 @@ _GIVEN = 3
 _NAMES_HEARD, _NAME_LENGTHS = 6, range(4, 31)
 # Memory that tantivy may fill before it writes a segment, for many documents and for a few.
 _HEAP, _LITTLE_HEAP, _MANY = 60_000_000, 15_000_000, 1_000
+# Parts beyond which it costs more to ask for an echo than that tells.
+_MOST_ECHOED = 200_000
 # Parts that are looked at for a search, where few documents have so many that others are behind them.
 _MOST_LOOKED_AT = 4_000
 # Seconds after which an index that nobody looked at may be cleared away.
@@ -368,13 +370,16 @@ class Index:
         return self._searcher.doc_freq("tokens", token)
 
     def _any_of(self, group: _Group, rarity: float) -> Query | None:
-        """Ask for the best of a group's tokens, each weighing what the group weighs."""
+        """Ask for the best of a group's tokens, each weighing what the group weighs; None if it is not worth asking."""
+        held = {token: times for token in group.tokens if (times := self._held(token))}
+        if group.echo and sum(held.values()) > _MOST_ECHOED:
+            return None
         ways = [
             Query.boost_query(
-                Query.term_query(self._schema, "tokens", token, "freq"), likeness * rarity / _rarity(held, self._size)
+                Query.term_query(self._schema, "tokens", token, "freq"),
+                group.tokens[token] * rarity / _rarity(times, self._size),
             )
-            for token, likeness in group.tokens.items()
-            if (held := self._held(token))
+            for token, times in held.items()
         ]
         if len(ways) < 2:
             return ways[0] if ways else None

@@ -27,7 +27,7 @@ _GEORGIAN_ENDINGS = re.compile(
     "(?:ებ)?(?:ისთვის|ისგან|ისათვის|იდან|ადან|იდანვე|ებრივი|ური|ული|ში|ზე|თან|მდე|ის|ით|ად|მა|თა|ას|ს|ი|ა|ო|ე|ნი)$"
 )
 # Letters and words by which Romanian, and Turkish or Azerbaijani, are told from English; none is common in French.
-_ROMANIAN = re.compile(r"[ășțţ]|\b(?:pentru|privind|cum|este|sau|unui|unei|prin|dintre|asupra)\b")
+_ROMANIAN = re.compile(r"[ășțţ]|\bî[nm]|\b(?:pentru|privind|cum|este|sau|unui|unei|prin|dintre|asupra)\b")
 _TURKIC = re.compile(r"[ğıə]|\b(?:ve|icin|ucun|ile|bir|nasil|nece|haqqinda|hakkinda|olarak|olan)\b")
 _DIGIT = re.compile(r"\d")
 _LOOKALIKES = str.maketrans("авсеіікмортхуѕј", "abceiikmoptxysj")
