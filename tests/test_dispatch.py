@@ -29,7 +29,7 @@ from commands.core.reply import pack
 from commands.core.strings import Catalogues
 from commands.core.text import Voice
 from knowledge.library import Library
-from storage import ask, audit, cases, checkins, feedback, forms, inbox, library, members, office_hours
+from storage import ask, audit, cases, checkins, feedback, forms, inbox, library, members, office_hours, privacy
 from storage.cases import Mine, Part
 from storage.checkins import Answers, Need
 from storage.members import Member, Role
@@ -240,7 +240,7 @@ async def test_an_open_question_survives_a_restart(desk: Desk) -> None:
     assert "Which language" in await desk.words("ann", "me language")
     desk.dispatcher = desk.open()
     assert "українською" in await desk.words("ann", "3")
-    assert "не знаю" in (await desk.words("ann", "3")).casefold()
+    assert "застаріло" in await desk.words("ann", "3")
 
 
 async def test_a_question_asked_in_private_is_not_answered_by_a_word_in_a_room(desk: Desk) -> None:
@@ -270,6 +270,17 @@ async def test_a_number_in_a_room_is_an_answer_for_an_hour(desk: Desk) -> None:
     assert await desk.hear("ann", "2", private=False, direct=False) is None
     await desk.hear("ann", "hours open", private=False)
     assert "Booked" in await desk.words("ann", "2", private=False, direct=False)
+
+
+async def test_a_number_whose_question_is_gone_says_so_and_how_to_begin_anew(desk: Desk) -> None:
+    await desk.hear("ann", "me language")
+    desk.now += timedelta(days=31)
+    await desk.store.run(lambda session: privacy.sweep(session, desk.now) and None)
+    for where in (True, False):
+        said = await desk.words("ann", "1", private=where)
+        assert said.startswith("The question that “1” answers is gone or too old")
+        assert "help" in said
+    assert await desk.store.run(language_of("ann")) == "en"
 
 
 @pytest.mark.parametrize("number", ["00015", "1" * 5000, "٣", "０１", "-1", "1.0"])
@@ -676,6 +687,78 @@ def test_every_value_that_takes_any_words_is_looked_at(param: Any) -> None:
 
 
 # What is for one person's ears
+
+SLIPS = [
+    'case opem uj-complaint title="Nightjar file" note="a heliotrope"',
+    'CASE OPEM title="Nightjar file"',
+    'case opem title="Nightjar',
+    "cas show C-M9S346 Nightjar",
+    "case show C-M9S346 Nightjar",  # the command is right, and has no place for the last word
+    "chekin C-M9S346 yes filed nothing Nightjar",
+    "case Nightjar heliotrope file",
+    "case title=Nightjar",
+    'feedback giv worked="the Nightjar argument"',
+    "fedback give worked=Nightjar",
+    "uj case opem title=Nightjar",
+    "сфыу щзут Nightjar",
+    "cheklist uj-de case=C-M9S346",
+    "aks put the Nightjar argument",
+]
+
+
+@pytest.mark.parametrize("line", SLIPS)
+async def test_a_slip_in_a_room_is_treated_like_the_confidential_command_that_it_meant(desk: Desk, line: str) -> None:
+    assert await desk.words("ann", line, private=False, key="$slip") == (
+        "Please say that to me in private: here others read it. I have kept nothing of it."
+    )
+    (row,) = (await desk.rows()).values()
+    words = row.payload.text if row.payload else None
+    assert words is not None
+    assert Envelope.unpack(words).remove == ("room", "$slip")
+    assert "nightjar" not in words.casefold()
+
+
+@pytest.mark.parametrize("line", [each for each in SLIPS if not each.startswith("case show")])
+async def test_in_private_a_slip_is_quoted_without_the_values_behind_it(desk: Desk, line: str) -> None:
+    said = (await desk.words("ann", line)).casefold()
+    assert "heliotrope" not in said
+    assert "nightjar" not in said or line.startswith("case Nightjar")
+
+
+@pytest.mark.parametrize("line", SLIPS)
+async def test_where_the_platform_reads_along_a_slip_is_sent_elsewhere(desk: Desk, line: str) -> None:
+    desk.dispatcher.hub = replace(desk.dispatcher.hub, overheard=frozenset({"console"}))
+    for private in (True, False):
+        said = await desk.words("ann", line, private=private)
+        assert "nightjar" not in said.casefold()
+
+
+@pytest.mark.parametrize(
+    "line", ["case opem", "feedback shw L-7K3FQ", "hours opn when=tomorrow", "case", "feedback brws"]
+)
+async def test_a_slip_without_anything_confidential_gets_its_did_you_mean_in_a_room(desk: Desk, line: str) -> None:
+    answer = await desk.hear("ann", line, private=False, key="$slip")
+    assert answer is not None
+    assert "in private" not in render(answer.reply, answer.voice)
+    (row,) = (await desk.rows()).values()
+    assert row.payload is not None
+    assert Envelope.unpack(row.payload.text or "").remove is None
+
+
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [
+        ("brew coffee for Nightjar", "“brew coffee…”"),
+        ("brew", "“brew”"),
+        ("c-m9s346 Nightjar file", "“c-m9s346…”"),
+        ('title="Nightjar file"', "“title…”"),
+        ("«Nightjar» file", "“…”"),
+    ],
+)
+async def test_of_what_nobody_understands_the_first_words_are_quoted(desk: Desk, line: str, quoted: str) -> None:
+    said = await desk.words("ann", line, private=False)
+    assert quoted in said
+    assert "Nightjar" not in said
 
 
 async def test_a_case_is_neither_named_nor_suggested_where_the_platform_reads_along(desk: Desk) -> None:

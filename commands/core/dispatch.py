@@ -163,6 +163,11 @@ class _Outcome:
     """What was heard must not stay where it was said."""
 
 
+_TOLD_THE_ROOM = _Outcome(
+    Reply(_("Please say that to me in private: here others read it. I have kept nothing of it.")), remove=True
+)
+
+
 class Dispatcher:
     """Answers people and runs jobs: every platform and the clock speak to this object only."""
 
@@ -588,6 +593,17 @@ class Dispatcher:
                 return self._continue(context, form.call, form.asked, line)
             if not heard.direct and not heard.private:
                 return None
+        elif line.isdecimal() and len(line) < 3:
+            return _Outcome(
+                Reply(
+                    _(
+                        "The question that “{n}” answers is gone or too old; say its command again to begin anew, "
+                        "or {help} to see all commands.",
+                        n=line,
+                        help=Call("help"),
+                    )
+                )
+            )
         return self._follow(context, line)
 
     def _press(self, context: Context, heard: Heard) -> _Outcome:
@@ -646,9 +662,12 @@ class Dispatcher:
             call = read_values(command, rest)
         except Unparsed as unparsed:
             look(line)
+            no = self._not_here(context, command, rest)
+            if no is not None:
+                return no
             near = self._near(context, line, 80)
             if near and self.commands.by_path[near[0]] is not command:
-                return self._suggest_near(line, near)
+                return self._suggest_near(context, line, near)
             return _Outcome(
                 Reply(
                     _("I do not know what to do with “{extra}”.", extra=clean(unparsed.extra[:100])),
@@ -664,10 +683,7 @@ class Dispatcher:
         if context.native:  # what is picked from a menu nobody sees but who may see the answer
             context.private = context.private or command.shown is Shown.ACTOR
         if self._tells_the_room(context, command, call):
-            return _Outcome(
-                Reply(_("Please say that to me in private: here others read it. I have kept nothing of it.")),
-                remove=True,
-            )
+            return _TOLD_THE_ROOM
         values = self._read(context, command, call)
         if isinstance(values, Ask):
             return _Outcome(values.reply(), command.shown, ask=values)
@@ -706,6 +722,23 @@ class Dispatcher:
         if self.commands.feature_of[command.path].confidential:
             return any(not kind.choices for kind in kinds)
         return any(kind.confidential for kind in kinds)
+
+    def _not_here(self, context: Context, command: Command[...], rest: str) -> _Outcome | None:
+        """Answer what seems to be meant for a command as the command would if it is confidential here.
+
+        None if the words may stand where they were said: a slip must not undo what protects those who make none.
+        """
+        if not rest:
+            return None
+        try:
+            call, over = read_values(command, rest), False
+        except Unparsed:  # every value is there, and words are left over
+            call, over = Call(command.path, dict.fromkeys(command.params, "")), True
+        if context.platform in self.hub.overheard and self._is_confidential(command, call):
+            no = self._not_admitted(context, command, call)
+            return _Outcome(Reply(no)) if no is not None else None
+        over = over and not context.private and self.commands.feature_of[command.path].confidential
+        return _TOLD_THE_ROOM if over or self._tells_the_room(context, command, call) else None
 
     def _unheard(self, context: Context) -> bool:
         """Tell whether nobody else reads what is said, neither people nor the platform."""
@@ -773,16 +806,18 @@ class Dispatcher:
         if words[0] in self.commands.groups:
             near = self._near(context, line, 80) if len(words) > 1 else []
             if near:
-                return self._suggest_near(line, near)
+                return self._suggest_near(context, line, near)
+            if not context.private and self._is_confidential_group(words[0]) and (words[2:] or "=" in "".join(words)):
+                return _TOLD_THE_ROOM
             return self._follow(context, Call("help", {"command": words[0]}).line())
         near = self._near(context, line, 70)
         if near:
-            return self._suggest_near(line, near)
+            return self._suggest_near(context, line, near)
         return _Outcome(
             Reply(
                 _(
                     "I do not know “{typed}”. {help} shows what I can do for you.",
-                    typed=shortened(line),
+                    typed=command_words(line),
                     help=help_call,
                 )
             )
@@ -801,14 +836,33 @@ class Dispatcher:
             ]
         return list(dict.fromkeys(near))[:3]
 
-    def _suggest_near(self, line: str, near: list[str]) -> _Outcome:
+    def _suggest_near(self, context: Context, line: str, near: list[str]) -> _Outcome:
+        nearest = self.commands.by_path[near[0]]
+        words = line.split()
+        count = 1 if _likeness(words[0], near[0]) >= _likeness(" ".join(words[:2]), near[0]) else 2
+        no = self._not_here(context, nearest, "".join(line.split(maxsplit=count)[count:]))
+        if no is not None:
+            return no
         return _Outcome(
             Reply(
-                _("I do not know “{typed}”. Did you mean {call}?", typed=shortened(line), call=Call(near[0])),
-                *usage(self.commands.by_path[near[0]]),
+                _(
+                    "I do not know “{typed}”. Did you mean {call}?",
+                    typed=command_words(line, count),
+                    call=Call(near[0]),
+                ),
+                *usage(nearest),
                 actions=[Button(self.commands.by_path[path].about, Call(path)) for path in near],
             )
         )
+
+    def _is_confidential_group(self, group: str) -> bool:
+        return any(feature.confidential and group in feature.groups for feature in self.commands.features)
+
+
+def _likeness(typed: str, path: str) -> float:
+    """Tell how much a path looks like what was typed, on either keyboard, from 0 to 100."""
+    words = typed.casefold()
+    return max(fuzz.ratio(words, path), fuzz.ratio(on_latin_keys(words), path))
 
 
 def _reply_to(heard: Heard) -> str:
@@ -828,10 +882,15 @@ def _fit_to_read(line: str) -> None:
         raise Unreadable(INVISIBLE, code=f"U+{ord(half[0]):04X}")
 
 
-def shortened(line: str) -> str:
-    """Return what was typed, as much of it as fits into a sentence."""
-    words = " ".join(clean(line[:100]).split())
-    return words if len(words) <= 40 else words[:39] + "…"
+def command_words(line: str, count: int = 2) -> str:
+    """Return the words of a line that may be a command's, to be quoted: `count` at most, and nothing of a value.
+
+    A value shows by quotes or an equals sign; what stands behind a number or a code is one, too.
+    """
+    words = clean(line[:100]).split()
+    path = words[:1] if any(map(str.isdigit, "".join(words[:2]))) else words[:count]
+    said = _VALUE.split(" ".join(path))[0].strip()[:40]
+    return said if said == " ".join(words) else f"{said}…"
 
 
 def said_no(refused: Refused) -> Text:
@@ -855,6 +914,8 @@ def _suggested(context: Context, param: Param, typed: str) -> tuple[Choice, ...]
         return ()
     return tuple(param.kind.suggest(context, typed) or param.kind.suggest(context, ""))[:MOST_CHOICES]
 
+
+_VALUE = re.compile(r"[=\"“”„«»]")
 
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a character, which broken or ill-meant clients send alone."""
