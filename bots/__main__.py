@@ -17,10 +17,9 @@ from typing import Any
 
 from bots import doctor, librarian, log
 from bots.app import App, Stopped, store_of
-from bots.bot import SignedOut
+from bots.bot import SignedOut, Unfit
 from bots.child import ChildError
 from bots.console import talk
-from bots.discord.declare import Unfit
 from bots.homeserver import HomeserverError
 from bots.matrix.identity import new_recovery_key
 from bots.matrix.person import PersonError
@@ -83,9 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     taking = add("ingest", _ingest, "take a file, or every file of a folder, into the library")
     taking.add_argument("path", type=Path, metavar="FILE|FOLDER")
     taking.add_argument("--network", default="all", metavar="KEY", help="whose library; all of them by default")
-    taking.add_argument(
-        "--checked", choices=["none", "partial", "full"], default="none", help="how far people have checked it"
-    )
+    taking.add_argument("--checked", choices=["none", "partial", "full"], help="how far people have checked it (none)")
+    for name, what in (("jurisdiction", "a code or a name"), ("kind", "such as statute"), ("language", "two letters")):
+        taking.add_argument(f"--{name}", metavar=name.upper(), help=f"of what declares none itself; {what}")
     add("index", _index, "bring look-up up to date, with the vectors that it lacks")
     checking = add(
         "links", _links, "ask for every address of the library, and list those that are dead", settings=False

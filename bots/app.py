@@ -25,8 +25,6 @@ from pydantic import SecretStr
 from bots.bot import Bot, SignedOut
 from bots.clockwork import Clockwork
 from bots.courier import Courier
-from bots.discord.client import DiscordAccount, DiscordBot
-from bots.discord.declare import fit
 from bots.matrix.client import MatrixAccount, MatrixBot
 from bots.settings import MatrixSecrets, Settings, WrongSetting
 from commands import FEATURES
@@ -230,6 +228,8 @@ class App:
                 posted=posted,
             )
             if settings.discord:
+                from bots.discord.declare import fit  # noqa: PLC0415 Discord's package is heavy, and most have no bot
+
                 await fit(dispatcher.commands, catalogues)
             yield cls(settings, store, hub, catalogues, dispatcher, library, owner, clock, couriers)
         finally:
@@ -349,6 +349,8 @@ class App:
         return bot, self._courier(bot, chosen.prefix)
 
     async def _discord(self, network: str) -> tuple[Bot, Courier]:
+        from bots.discord.client import DiscordAccount, DiscordBot  # noqa: PLC0415 as above
+
         chosen = self.settings.discord[network]
         name = f"discord:{network}"
         rooms = {Purpose.NETWORK: chosen.channel, Purpose.COORDINATORS: chosen.coordinators}

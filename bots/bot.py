@@ -69,6 +69,10 @@ class SignedOut(Exception):  # noqa: N818 it names what happened
     """The platform does not take our token any more, or not our password: an operator has to look."""
 
 
+class Unfit(Exception):  # noqa: N818 the commands are unfit
+    """A platform would refuse these commands; each line says which one, and why."""
+
+
 class Answers(Protocol):
     """Whoever answers what a bot hears; in the product it is the dispatcher."""
 

@@ -13,7 +13,6 @@ from urllib.request import urlopen
 from zoneinfo import ZoneInfo
 
 from bots.app import store_of
-from bots.discord.client import sign_in
 from bots.settings import MatrixSettings, Settings, load
 from knowledge.library import Library
 from storage.engine import SQLITE
@@ -32,7 +31,7 @@ def examine(path: Path) -> int:
         ("database", lambda: asyncio.run(_database(settings))),
         *((f"homeserver of {network}", lambda bot=bot: _homeserver(bot)) for network, bot in settings.matrix.items()),
         *(
-            (f"Discord of {network}", lambda secret=secret: asyncio.run(sign_in(secret.token.get_secret_value())))
+            (f"Discord of {network}", lambda secret=secret: _discord(secret.token.get_secret_value()))
             for network, secret in settings.secrets.discord.items()
         ),
     ]
@@ -68,6 +67,12 @@ async def _database(settings: Settings) -> str:
     finally:
         await store.close()
     return "can be written, and is up to date"
+
+
+def _discord(token: str) -> str:
+    from bots.discord.client import sign_in  # noqa: PLC0415 heavy, and needed only where there is such a bot
+
+    return asyncio.run(sign_in(token))
 
 
 def _homeserver(bot: MatrixSettings) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final, TypeVar
 
@@ -28,6 +29,7 @@ from sqlalchemy import (
     insert,
     make_url,
 )
+from sqlalchemy import inspect as schema_of
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
@@ -44,6 +46,7 @@ T = TypeVar("T")
 # serialization failure, deadlock, a lock that another held too long
 _TRY_AGAIN: Final = frozenset({"40001", "40P01", "55P03"})
 _READ_ONLY: Final = frozenset({"25006"})
+_MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
 _jitter: Final = SystemRandom()
 
 
@@ -171,13 +174,15 @@ class Store:
             return result
 
     def _migration(self) -> None:
-        # Imported late: migrations know every book, and books know us.
-        from storage.migrations import upgrade  # noqa: PLC0415
-
         # Rebuilding a table under live foreign keys would delete the rows of its children.
         engine = connect(self._url, foreign_keys=False)
         try:
             with turn(engine) as connection:
+                if _is_newest(connection):
+                    return
+                # Imported late: migrations know every book, and books know us; and what makes them is heavy.
+                from storage.migrations import upgrade  # noqa: PLC0415
+
                 upgrade(connection)
                 if engine.dialect.name == "sqlite":
                     _no_orphans(connection)
@@ -240,6 +245,14 @@ def _note(session: Session, _context: object) -> None:
 def _hold(session: Session, row: object) -> None:
     """Keep every row that was read until its transaction ends: a session alone forgets it, and reads it again."""
     session.info.setdefault("held", []).append(row)
+
+
+def _is_newest(connection: Connection) -> bool:
+    """Tell whether the schema is that of the last migration there is."""
+    if not schema_of(connection).has_table("alembic_version"):
+        return False
+    newest = max(file.name for file in _MIGRATIONS.glob("[0-9]*.py")).partition("_")[0]
+    return bool(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == newest)
 
 
 def _no_orphans(connection: Connection) -> None:

@@ -19,7 +19,8 @@ from discord import app_commands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bots.discord.declare import Names, Unfit, declare, fingerprint, payload, unfit
+from bots.bot import Unfit
+from bots.discord.declare import Names, declare, fingerprint, payload, unfit
 from commands import FEATURES
 from commands.core import Call, Context, Feature, Reply, Text, Words, _, one_of
 from commands.core.feature import Command, Commands

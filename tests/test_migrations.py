@@ -74,12 +74,22 @@ def test_processes_that_migrate_at_once_all_succeed(empty: tuple[str, str]) -> N
     assert differences(empty[0]) == []
 
 
-async def test_a_migration_that_would_leave_orphans_is_undone(sqlite_store: Store, tmp_path: Path) -> None:
+async def test_a_migration_that_would_leave_orphans_is_undone(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.store._is_newest", lambda _connection: False)
     with closing(sqlite.connect(tmp_path / "hub.db")) as raw:
         raw.execute("INSERT INTO role_grant VALUES ('nobody', 'uj', 'mentor', '2026-01-01 00:00:00.000000')")
         raw.commit()
     with pytest.raises(RuntimeError, match="role_grant"):
         await sqlite_store.migrate()
+
+
+async def test_a_schema_of_the_last_migration_is_left_alone(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "upgrade", pytest.fail)
+    await sqlite_store.migrate()
 
 
 WRITE = """

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import discord
 from discord import AppCommandOptionType, app_commands
 
+from bots.bot import Unfit
 from commands.core.feature import Command, Commands, Param
 from commands.core.kinds import LONGEST_WORDS, WHOLE
 from commands.core.names import menu, name_of_value, values, word_of_path
@@ -46,10 +47,6 @@ INSTALLED = app_commands.AppInstallationType(guild=True, user=False)
 
 _ENGLISH = Catalogue(SOURCE, {})
 _UTC = ZoneInfo("UTC")
-
-
-class Unfit(Exception):  # noqa: N818 the commands are unfit
-    """Discord would refuse these commands; each line says which one, and why."""
 
 
 # Declaring
