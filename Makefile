@@ -38,6 +38,7 @@ bench: setup  ## speed and memory, beside bare libraries in the same run
 
 eval: setup  ## quality of the look-up, of the survivor guard and of answers
 	$(BIN)/python -m tests.eval.lookup
+	$(BIN)/python -m tests.eval.lookup tests/eval/lookup_colloquial.jsonl
 	$(BIN)/python -m tests.eval.guard
 	$(BIN)/python -m tests.eval.answers
 

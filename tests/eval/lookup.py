@@ -4,6 +4,10 @@
 
 hit@5 is the share of questions with a right resource among the first five; nDCG@10 tells how good the order of the
 first ten is, with the grades of the questions. Nothing fails here: the figures are to be read.
+
+lookup_queries.jsonl (the default) was looked at while weights were chosen. lookup_colloquial.jsonl was written by
+somebody who had seen neither the lexicon nor the engine, as lawyers in a hurry would type: it tells what to expect of
+questions that nobody has seen.
 """
 
 import argparse
