@@ -49,6 +49,7 @@ from commands.core.procedure import (
 )
 from commands.core.reply import Block
 from commands.core.strings import SOURCE, Catalogue
+from knowledge.guard.reading import Read
 from knowledge.library import Stage, Tool
 from knowledge.procedures import Named
 from storage import cases, members
@@ -460,6 +461,7 @@ def _release_as_author(ctx: Context, lesson: Lesson, agree: bool | None) -> Repl
         _("Who may read it: {readers}. They see this, and nothing else of your case:", readers=_readers(lesson)),
         *_as_others_see(ctx, lesson),
         *_places_named(ctx, lesson),
+        *_goes_anyhow(lesson),
     )
 
 
@@ -475,14 +477,17 @@ def _release_as_counsel(ctx: Context, lesson: Lesson, agree: bool | None) -> Rep
             by=ctx.actor_id,
             region=_region(ctx, lesson),
             tokens=ctx.library.tokens(_findable(ctx, lesson)),
+            names_nobody=not _names_somebody(lesson),
             now=ctx.now,
         )
         _tell_author(ctx, lesson, _("{code} is released. Thank you.", code=lesson.code), what="released")
         return Reply(_("Released: {code}. Its author has been told.", code=lesson.code))
+    book.check_words(ctx.session, lesson)
     ctx.asks = (release.bare(lesson=lesson.code), "agree")
     return Reply(
         _("Who may read it: {readers}. They will see this:", readers=_readers(lesson)),
         *_as_others_see(ctx, lesson),
+        *_goes_anyhow(lesson),
         _(
             "Say yes only if it names nobody, and nothing in it tells whose case it was. Otherwise: {back}",
             back=return_.bare(lesson=lesson.code),
@@ -635,7 +640,7 @@ def _summary(ctx: Context, lesson: Lesson, *said: Block) -> Reply:
         (ANSWERS["outcome"], outcome_name(ctx, lesson.outcome)),
         *_bands(lesson),
         (ANSWERS["level"], LEVELS[lesson.level] if lesson.level else plain("—")),
-        (ANSWERS["may_stay"], _("yes") if lesson.may_stay else _("no")),
+        (ANSWERS["may_stay"], _stays(lesson)),
     ]
     seen = [fact for _name, fact in seen_facts(ctx, lesson)]
     asked: list[Block] = []
@@ -704,6 +709,23 @@ def _places_named(ctx: Context, lesson: Lesson) -> Iterator[Text]:
             "If that tells too much, say no and change your words.",
             place=place_name(ctx.voice, place),
         )
+
+
+def _names_somebody(lesson: Lesson) -> bool:
+    """Tell whether its words name a person who is not known to all, as far as the guard's rules know names."""
+    return bool(Read("\n".join(lesson.words.values())).people)
+
+
+def _goes_anyhow(lesson: Lesson) -> Iterator[Text]:
+    """Tell whoever releases a lesson that it will not outlive its author although they chose so."""
+    if lesson.may_stay and _names_somebody(lesson):
+        yield _("Its words name a person: it can be released, but it goes when its author goes.")
+
+
+def _stays(lesson: Lesson) -> Text:
+    if not lesson.may_stay:
+        return _("no")
+    return _("no, because its words name a person") if _names_somebody(lesson) else _("yes")
 
 
 def _findable(ctx: Context, lesson: Lesson) -> str:

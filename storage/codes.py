@@ -7,7 +7,9 @@ booking's.
 """
 
 import random
+import re
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Final
 
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -17,6 +19,10 @@ _VALUE: Final = {character: value for value, character in enumerate(ALPHABET)}
 _LOOKALIKE: Final = str.maketrans("OILUАВЕЗКМНОРСТХУІ", "011VABE3KMH0PCTXY1")
 _POLYNOMIAL: Final = 0b100101  # x^5 + x^2 + 1 is primitive: its powers of x differ for 31 positions
 
+_WORD: Final = re.compile(r"[^\W_]+")
+_DASH: Final = frozenset("-–—‑")
+_WIDEST: Final = 3
+"""Characters between the prefix of a code and what follows it."""
 _SHORTEST: Final = 5
 _LONGEST: Final = 12
 """Characters that a code has, at least without its prefix and at most with it."""
@@ -65,6 +71,24 @@ def is_meant(text: str, prefixes: Collection[str]) -> bool:
         return True
     begun = (typed.removeprefix(_squeezed(prefix)) for prefix in prefixes if typed.startswith(_squeezed(prefix)))
     return any(map(str.isdigit, text)) or any(len(body) >= _SHORTEST for body in begun)
+
+
+def named_in(text: str, prefixes: Collection[str]) -> frozenset[str]:
+    """The codes of these prefixes that a text names with their prefix: "C-M9S346", "(c m9s346)", "CM9S346".
+
+    An ordinary word can happen to be a code. So what has no digit is one only with a dash, or in capitals.
+    """
+    words = list(_WORD.finditer(text))
+    written = [each[0] for each in words]
+    written += [text[one.start() : two.end()] for one, two in pairwise(words) if two.start() - one.end() <= _WIDEST]
+    found: set[str] = set()
+    for each in written:
+        evident = each.isupper() or any(map(str.isdigit, each)) or not _DASH.isdisjoint(each)
+        for prefix in prefixes:
+            body = _squeezed(each).removeprefix(_squeezed(prefix))
+            if evident and _squeezed(each) != body and len(body) >= _SHORTEST and (code := read(each, prefix)):
+                found.add(code)
+    return frozenset(found)
 
 
 def _squeezed(text: str) -> str:

@@ -8,16 +8,18 @@ Released lessons are found by words, and yet no word of them is kept in clear: t
 """
 
 import random
+import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Index, and_, delete, exists, func, insert, or_, select
 from sqlmodel import Field, col
 
-from storage import cases, codes, privacy
+from storage import cases, codes, handles, members, privacy
 from storage.cases import Case, Teammate
 from storage.members import Member, Role
 from storage.refused import Line, Refused
@@ -92,7 +94,7 @@ class Lesson(Table, table=True):
         argument, worked, failed, differently: the words; empty: nothing to say.
         level: who may read it.
         may_stay: whether it may outlive its author here.
-        stays: whether it will.
+        stays: whether it will: it is released, and names nobody.
         note: what counsel said when returning it.
         idle_since: when its author last wrote, while it is a draft.
         held: whether others see no facts at all; None: they were not chosen yet.
@@ -508,12 +510,13 @@ def freeze(session: Session, lesson: Lesson, region: Region | None) -> Seen:
     """Choose what others will see of a draft's facts, for its author to look at.
 
     Raises:
-        Refused: it is not finished, or says nothing.
+        Refused: it is not finished, says nothing, or names whom it must not, as `check_words`.
     """
     if missing(lesson) is not None:
         raise Refused("{code} is not finished yet.", code=lesson.code)
     if not lesson.words:
         raise Refused("{code} says nothing yet that others could learn from.", code=lesson.code)
+    check_words(session, lesson)
     seen = gate(session, lesson, region)
     lesson.seen_forum, lesson.seen_place, lesson.seen_stage, lesson.seen_outcome, lesson.held = seen
     session.add(lesson)
@@ -533,6 +536,41 @@ def offer(session: Session, lesson: Lesson, region: Region | None, now: datetime
     return True
 
 
+def check_words(session: Session, lesson: Lesson) -> None:
+    """Let words be released that name no case and no member.
+
+    Raises:
+        Refused: they hold the code of a case or of a check-in, or a handle. What looks like either counts: whether
+            there is such a one is not told.
+    """
+    words = "\n".join(lesson.words.values())
+    case = session.get(Case, lesson.case_id) if lesson.case_id is not None else None
+    # The code of one's own case is noticed without its prefix, too; of others that would tell which codes there are.
+    own = case is not None and any(codes.read(word, "C") == case.code for word in _WORD.findall(words))
+    if own or codes.named_in(words, ("C", "CI")) or _names_a_handle(session, words, lesson.network):
+        step = "feedback change" if lesson.state is LessonState.DRAFT else "feedback return"
+        raise Refused(
+            "{code} names a member's handle or the code of a case, which would tell whose it is; it can be released "
+            "once that is taken out: {line}",
+            code=lesson.code,
+            line=Line(f"{step} {lesson.code}"),
+        )
+
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_HANDLE: Final = re.compile(r"(?<![^\W_])([a-z]+)-([a-z]+)(?![^\W_])")
+
+
+def _names_a_handle(session: Session, text: str, network: str) -> bool:
+    """Whether a text has what any handle looks like, or however it is spelled the handle of somebody in the network."""
+    words = text.lower()
+    if any(one in handles.ADJECTIVES and two in handles.NOUNS for one, two in _HANDLE.findall(words)):
+        return True
+    said = _WORD.findall(words)
+    spelled = {*said, *map("-".join, pairwise(said))}
+    return any(member.handle in spelled for member, _roles in members.everyone(session, network))
+
+
 def check_counsel(session: Session, lesson: Lesson, by: UUID) -> None:
     """Let somebody decide about a lesson as counsel.
 
@@ -550,20 +588,31 @@ def check_counsel(session: Session, lesson: Lesson, by: UUID) -> None:
 
 
 def release(
-    session: Session, lesson: Lesson, *, by: UUID, region: Region | None, tokens: Iterable[str], now: datetime
+    session: Session,
+    lesson: Lesson,
+    *,
+    by: UUID,
+    region: Region | None,
+    tokens: Iterable[str],
+    names_nobody: bool,
+    now: datetime,
 ) -> None:
     """Release a lesson, as counsel: from now on it is found by these tokens.
 
+    Only what `names_nobody` can outlive its author, if they chose so.
+
     Raises:
-        Refused: as `check_counsel`; or by now too few cases share what others would see.
+        Refused: as `check_counsel` and `check_words`; or by now too few cases share what others would see.
     """
     check_counsel(session, lesson, by)
+    check_words(session, lesson)
     if not _still_shared(session, lesson, region):
         raise Refused(
             "By now fewer than three cases share what others would see. Return it to its author: {line}",
             line=Line(f"feedback return {lesson.code}"),
         )
-    lesson.state, lesson.released_at, lesson.stays = LessonState.RELEASED, now, lesson.may_stay is True
+    lesson.state, lesson.released_at = LessonState.RELEASED, now
+    lesson.stays = lesson.may_stay is True and names_nobody
     session.add(lesson)
     rows = [{"token": token, "lesson_id": lesson.id} for token in sorted(map(_blinded, set(tokens)))]
     if rows:

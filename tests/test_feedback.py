@@ -124,7 +124,9 @@ def offer(session: Session, lesson: Lesson, now: datetime = START) -> Lesson:
     return lesson
 
 
-def release(session: Session, lesson: Lesson, counsel: Member, now: datetime = START) -> Lesson:
+def release(
+    session: Session, lesson: Lesson, counsel: Member, now: datetime = START, *, names_nobody: bool = True
+) -> Lesson:
     if lesson.state is LessonState.DRAFT:
         offer(session, lesson, now)
     words = "\n".join(lesson.words.values())
@@ -134,6 +136,7 @@ def release(session: Session, lesson: Lesson, counsel: Member, now: datetime = S
         by=counsel.id,
         region=region_of(lesson.jurisdiction),
         tokens=LIBRARY.tokens(words),
+        names_nobody=names_nobody,
         now=now,
     )
     return lesson
@@ -318,7 +321,13 @@ async def test_a_draft_is_never_released_past_its_author(world: World) -> None:
     with pytest.raises(Refused, match="does not wait"):
         await world.store.run(
             lambda s: feedback.release(
-                s, s.get_one(Lesson, lesson.id), by=world.cora.id, region=None, tokens=(), now=START
+                s,
+                s.get_one(Lesson, lesson.id),
+                by=world.cora.id,
+                region=None,
+                tokens=(),
+                names_nobody=True,
+                now=START,
             )
         )
 
@@ -636,6 +645,68 @@ def _unfinished(session: Session, author: Member) -> Lesson:
     return feedback.begin(session, author=author.id, network="uj", now=START, rng=random.Random(3))
 
 
+# Words that name somebody
+
+NAMING = [
+    "{code} went well",
+    "in ({bare}) we won",
+    "case {spaced} was first",
+    "see {lower}",
+    "ann led it",
+    "thanks to Quiet-Heron",
+    "thanks to quiet heron, who wrote it",
+    "brave-otter did it",  # nobody is called so: whether somebody is, is not told
+]
+
+
+@pytest.mark.parametrize("words", NAMING)
+@pytest.mark.parametrize("answer", feedback.WORDS)
+async def test_words_with_a_handle_or_the_code_of_a_case_are_not_released(
+    world: World, words: str, answer: str
+) -> None:
+    def arrange(session: Session) -> tuple[Lesson, str]:
+        enter(session, "quiet-heron", Role.MEMBER)
+        case = open_case(session, world.ann, 9)
+        bare = case.code.removeprefix("C-")
+        said = words.format(code=case.code, bare=bare, spaced=f"C {bare}", lower=case.code.lower())
+        return tell(session, world.ann, case, **{answer: said}), said
+
+    lesson, said = await world.store.run(arrange)
+    with pytest.raises(Refused, match="names a member's handle") as refused:
+        await world.store.run(lambda s: feedback.freeze(s, s.get_one(Lesson, lesson.id), region_of("DE")))
+    assert said not in str(refused.value.values)
+
+    def offered(session: Session) -> None:  # as by a program of before, or before somebody came who is called so
+        mine = session.get_one(Lesson, lesson.id)
+        mine.state, mine.held, mine.seen_forum = LessonState.OFFERED, False, "prosecutor"
+        session.add(mine)
+        release(session, mine, world.cora)
+
+    with pytest.raises(Refused, match="names a member's handle"):
+        await world.store.run(offered)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Application 12345/20 was filed on 2024-11-20", "it cost a year", "a well-known field", "EU 2020/1998, Art. 15"],
+)
+async def test_other_words_and_numbers_are_released(world: World, words: str) -> None:
+    await world.released(worked=words)
+
+
+async def test_what_names_a_person_is_released_but_does_not_outlive_its_author(world: World) -> None:
+    def arrange(session: Session) -> tuple[bool, bool]:
+        naming = release(session, tell(session, world.ann, may_stay=True), world.cora, names_nobody=False)
+        other = release(session, tell(session, world.ann, may_stay=True, worked="else"), world.cora)
+        return naming.stays, other.stays
+
+    assert await world.store.run(arrange) == (False, True)
+    await world.store.run(lambda s: privacy.erase(s, world.ann.id, START))
+    assert [each.words["worked"] for each in await world.store.run(lambda s: list(s.scalars(select(Lesson))))] == [
+        "else"
+    ]
+
+
 # In conversation
 
 
@@ -792,6 +863,41 @@ async def test_author_and_counsel_see_what_the_reader_will_see(desk: Desk) -> No
     assert body(preview) == body(to_counsel) == body(shown)
     assert "DE" not in shown.replace(code, "")
     assert any(key.startswith("lesson-released:") for key in await desk.outbox())
+
+
+@pytest.mark.parametrize("person", ["Olena Kovalenko wrote it", "Колега Олена Коваленко допомогла", "дело Ельцова"])
+async def test_author_and_counsel_are_told_that_what_names_a_person_does_not_stay(desk: Desk, person: str) -> None:
+    world = desk.world
+    await world.store.run(lambda s: tell(s, world.ann, worked=person, may_stay=True))
+    code = (await desk.lesson(world.ann)).code
+    assert "no, because its words name a person" in await desk.say("ann", f"feedback show {code}")
+    for who in ("ann", "cora"):
+        assert "it goes when its author goes" in await desk.say(who, f"feedback release {code}")
+        await desk.say(who, "yes")
+    assert person in await desk.say("bob", f"feedback show {code}")
+    await desk.say("ann", "privacy erase")
+    await desk.say("ann", "yes")
+    assert "no lesson" in await desk.say("bob", "feedback browse")
+    assert code not in await desk.say("bob", f"find {person}")
+
+
+async def test_somebody_known_to_all_may_be_named_in_what_stays(desk: Desk) -> None:
+    world = desk.world
+    await world.store.run(lambda s: tell(s, world.ann, worked="the warrant against Putin helped", may_stay=True))
+    code = (await desk.lesson(world.ann)).code
+    for who in ("ann", "cora"):
+        assert "it goes when" not in await desk.say(who, f"feedback release {code}")
+        await desk.say(who, "yes")
+    assert (await desk.lesson(world.ann)).stays
+
+
+async def test_an_author_is_led_to_the_words_that_name_somebody(desk: Desk) -> None:
+    world = desk.world
+    await world.store.run(lambda s: tell(s, world.ann, worked="bob led it"))
+    code = (await desk.lesson(world.ann)).code
+    said = await desk.say("ann", f"feedback release {code}")
+    assert f"feedback change {code}" in said
+    assert "bob" not in said
 
 
 async def test_whoever_could_decide_is_told_and_nobody_else(desk: Desk) -> None:

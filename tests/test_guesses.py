@@ -56,6 +56,20 @@ def test_other_words_are_no_codes(typed: str) -> None:
     assert not codes.is_meant(typed, PREFIXES)
 
 
+@given(
+    st.builds(lambda seed, prefix: codes.draw(Random(seed), prefix, 6), st.integers(0, 2**32), st.sampled_from("CL")),
+    st.sampled_from(["-", "", ".", "—", " - ", " "]),
+)
+def test_a_code_in_a_text_is_found_by_its_prefix(code: str, gap: str) -> None:
+    for written in (code.replace("-", gap), code.lower()):
+        assert codes.named_in(f"We filed ({written}), then waited.", ("C", "L")) == {code}
+
+
+def test_ordinary_words_in_a_text_are_no_codes() -> None:
+    text = Path("ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert codes.named_in(text.replace("C-", ""), ("C", "CI", "L")) == frozenset()
+
+
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_a_guess_is_counted_slowed_and_audited_however_it_is_written(tmp_path: Path, written: str) -> None:
     store = Store(f"sqlite:///{tmp_path}/hub.db", vault=Vault(f"sqlite:///{tmp_path}/keys.db", bytes(32)))
