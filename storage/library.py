@@ -6,9 +6,9 @@ resource gets the next one, in the order of the commits, so that nobody who asks
 """
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 
@@ -33,6 +33,14 @@ class Standing(StrEnum):
     PUBLISHED = "published"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
+
+
+class Put(IntEnum):
+    """What became of a document that was put onto the shelf: NOTHING is false."""
+
+    NOTHING = 0
+    CORRECTED = 1
+    NEW = 2
 
 
 class Shelved(Table, table=True):
@@ -156,18 +164,21 @@ def put(
     digest: str | None,
     passages: Sequence[Stretch],
     now: datetime,
-) -> bool:
+    correct: Callable[[str, str], str] | None = None,
+) -> Put:
     """Put a document onto the shelf for everybody to find, or its new version in the place of the old.
 
-    Returns:
-        False if the network has just this content already, under whatever id: then nothing changes.
+    Where the network has just this content already, under whatever id, it is not kept a second time. Then `correct`,
+    given that id and the facts that are kept, returns the facts that shall stand there from now on, and the passages
+    are those given here; without it nothing changes.
     """
     same = (_shelved.c.digest == digest, _shelved.c.network == network)
-    if (
-        digest is not None
-        and session.scalars(select(_shelved.c.id).where(*same, _shelved.c.standing == Standing.PUBLISHED)).first()
-    ):
-        return False
+    had = select(_shelved.c.id, _shelved.c.facts).where(*same, _shelved.c.standing == Standing.PUBLISHED)
+    kept = execute(session, had).first() if digest is not None else None
+    if kept is not None:
+        id, facts = kept.id, correct(kept.id, kept.facts) if correct else kept.facts  # noqa: A001
+        if correct is None or (facts == kept.facts and list(passages) == _passages(session, [id])[id]):
+            return Put.NOTHING
     facts_now = {
         "network": network,
         "standing": Standing.PUBLISHED,
@@ -188,7 +199,7 @@ def put(
             insert(_passage),
             [{"resource_id": id, "number": number, **each._asdict()} for number, each in enumerate(passages, start=1)],
         )
-    return True
+    return Put.CORRECTED if kept is not None else Put.NEW
 
 
 def fresh_id(session: Session, wanted: str, rng: random.Random, *, taken: Collection[str]) -> str:
@@ -315,14 +326,7 @@ def changes(session: Session, since: int, most: int = 100) -> Changes:
         .limit(most),
     ).all()
     published = [row.id for row in rows if row.standing is Standing.PUBLISHED]
-    passages: dict[str, list[Stretch]] = {id_: [] for id_ in published}
-    for row in execute(
-        session,
-        select(_passage)
-        .where(_passage.c.resource_id.in_(published))
-        .order_by(_passage.c.resource_id, _passage.c.number),
-    ):
-        passages[row.resource_id].append(Stretch(row.heading, row.text, row.place))
+    passages = _passages(session, published)
     each = [Changed(row.id, row.facts if row.id in passages else None, passages.get(row.id, [])) for row in rows]
     return Changes(each, rows[-1].number if rows else since, _next(session) - 1)
 
@@ -366,6 +370,15 @@ def forget(session: Session, resource_id: str, *, member: UUID) -> bool:
     """Keep an entry in mind no longer; False if it was not."""
     row = delete(_saved).where(and_(_saved.c.member_id == member, _saved.c.resource_id == resource_id))
     return changed(session, row) > 0
+
+
+def _passages(session: Session, ids: Collection[str]) -> dict[str, list[Stretch]]:
+    """All passages of each of these resources, in order."""
+    passages: dict[str, list[Stretch]] = {id_: [] for id_ in ids}
+    rows = select(_passage).where(_passage.c.resource_id.in_(ids))
+    for row in execute(session, rows.order_by(_passage.c.resource_id, _passage.c.number)):
+        passages[row.resource_id].append(Stretch(row.heading, row.text, row.place))
+    return passages
 
 
 def _next(session: Session) -> int:

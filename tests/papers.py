@@ -68,6 +68,10 @@ def column(text, x=70, top=780, size=10, width=70):
     return [(x, top - 1.2 * size * number, size, line) for number, line in enumerate(wrapped(text, width))]
 
 
+PICTURE = [(70, 30, 8, "Scan 17")]
+"""A page for `printed` that is a picture with a stamp on it."""
+
+
 def printed(pages):
     """Return a PDF in a font with Cyrillic letters; pages as for `pdf`."""
     out = io.BytesIO()
@@ -75,6 +79,8 @@ def printed(pages):
         for page in pages:
             figure = Figure(figsize=(595 / 72, 842 / 72))
             FigureCanvasPdf(figure)
+            if page is PICTURE:
+                figure.figimage([[0.0, 0.5], [0.5, 1.0]], resize=False)
             for x, y, size, text in page:
                 figure.text(x / 595, y / 842, text, fontsize=size)
             book.savefig(figure)

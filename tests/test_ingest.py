@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from knowledge import ingest
-from knowledge.ingest import LARGEST, Draft, Unfit, files, read
+from knowledge.ingest import LARGEST, Draft, Places, Unfit, files, read
 from knowledge.ingest.bibtex import words
 from knowledge.ingest.child import Child
-from knowledge.ingest.declared import date, kind_of
+from knowledge.ingest.declared import date, document, kind_of
 from knowledge.ingest.draft import Block, clean
 from knowledge.ingest.language import language
 from knowledge.ingest.passages import LONGEST, passages
@@ -33,7 +33,19 @@ def said(tmp_path):
 
     def reading(name, content):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read(tmp_path / name)
+        return read(tmp_path / name).drafts
+
+    return reading
+
+
+@pytest.fixture
+def noted(tmp_path):
+    """What is noted of a file of that name and content, and of each of its drafts."""
+
+    def reading(name, content):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        found = read(tmp_path / name)
+        return [*found.notes, *(f"{draft.where}: {note}" for draft in found.drafts for note in draft.notes)]
 
     return reading
 
@@ -230,6 +242,19 @@ def test_pages_that_are_pictures_need_ocr(reason):
     assert reason("x.pdf", papers.pdf([page] * 3)) == "its pages are pictures; run OCR over it first."
 
 
+def test_pages_without_a_text_are_named_if_there_are_few(noted):
+    full, empty = papers.column(LIBERTY), []
+    assert noted("x.pdf", papers.pdf([full, full, empty, full])) == ["page 3 has no text"]
+    assert noted("x.pdf", papers.pdf([empty, full, full, empty, empty, full, full])) == ["pages 1, 4–5 have no text"]
+    assert noted("x.pdf", papers.pdf([[(70, 700, 20, "Part One")], full, full])) == []
+
+
+def test_a_page_that_is_a_picture_with_a_stamp_on_it_is_named(noted):
+    assert noted("x.pdf", papers.printed([papers.column(LIBERTY), papers.PICTURE, papers.column(LIBERTY)])) == [
+        "page 2 has no text"
+    ]
+
+
 def test_a_protected_pdf_needs_its_password(reason):
     lock = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>/ID[<00><00>]" % (b"41" * 32, b"42" * 32)
     assert reason("x.pdf", papers.pdf([papers.column(LIBERTY)], trailer=lock)).startswith("it needs a password")
@@ -338,7 +363,6 @@ def test_semicolons_and_tabs_divide_cells_too(said, mark):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        (",2020", "row 3: it has no title."),
         ("A,soon", "row 3: 'soon' is no date"),
         ("A,2020,x", "row 3: it has 3 cells, but there are 2 columns."),
         ("A", "row 3: it has 1 cells"),
@@ -350,10 +374,67 @@ def test_a_bad_row_is_named(reason, row, why):
 
 
 @pytest.mark.parametrize(
-    ("column", "cell"), [("url", "ftp://x"), ("kind", "novel"), ("language", "Klingon"), ("jurisdiction", "Ukraine!")]
+    ("column", "cell"), [("url", "ftp://x"), ("kind", "novel"), ("language", "Klingon"), ("date", "2021-13-45")]
 )
 def test_a_bad_cell_is_named(reason, column, cell):
     assert reason("x.csv", f"title,{column}\nLaw,{cell}\n").startswith(f"row 2: '{cell}' is no ")
+
+
+def test_rows_and_entries_without_a_title_are_left_out_and_named(said, noted):
+    table = "title,date\nLaw,2020\n,2021\nDecree,2022\n,\n,2023\n"
+    bib = "@book{a, title={One}}\n@misc{key, year={2020}}"
+    csl = '[{"type": "book", "title": "One"}, {"id": "x9", "type": "report", "title": ""}, {"type": "note"}]'
+    for name, content, documents, where in (
+        ("x.csv", table, 2, "row 3, row 6"),
+        ("x.bib", bib, 1, "entry 'key'"),
+        ("x.json", csl, 1, "entry 'x9'"),
+    ):
+        assert len(said(name, content)) == documents
+        assert noted(name, content) == [f"left out, without a title: {where}"]
+
+
+def test_of_many_entries_without_a_title_the_first_are_named(noted):
+    (note,) = noted("x.csv", "title,date\nLaw,2020\n" + ",2021\n" * 30)
+    assert note.startswith("left out, without a title: row 3, row 4, ")
+    assert note.endswith(", row 12 and 20 more")
+
+
+def test_a_list_without_any_title_is_refused(reason):
+    assert reason("x.csv", "title,date\n,2020\n") == "none of its rows has a title."
+    assert reason("x.bib", "@book{a, year=2020}") == "none of its entries has a title."
+    assert reason("x.json", '[{"type": "book"}]') == "none of its entries has a title."
+
+
+def test_what_is_declared_and_cannot_be_is_noted(said, noted):
+    bib = "@online{d, title={Bad}, date={2021-13-45}, url={javascript:x}, langid={klingon}}"
+    assert noted("x.bib", bib) == [
+        "entry 'd': '2021-13-45' is no date",
+        "entry 'd': 'javascript:x' is no http or https address",
+        "entry 'd': 'klingon' is no language",
+    ]
+    csl = '[{"id": "q", "type": "book", "title": "A", "issued": {"date-parts": [[2021, 13, 45]]}, "publisher": "P"}]'
+    assert noted("x.json", csl) == ["entry 'q': '2021-13-45' is no date"]
+    assert said("x.json", csl)[0].citation == "P"
+    assert noted("x.md", "---\ndate: soon\nkind: novel\n---\n# A\n\nText.\n") == [
+        ": 'soon' is no date",
+        ": 'novel' is no kind",
+    ]
+    assert noted("x.bib", "@book{a, title={A}, date={n.d.}, year={2020}}") == []
+
+
+def test_a_place_in_words_is_kept_for_whoever_knows_places(said):
+    (draft,) = said("x.csv", "title,jurisdiction\nLaw,Россия\n")
+    assert (draft.jurisdiction, draft.place, draft.where) == ("INT", "Россия", "row 2")
+    (draft,) = said("x.json", '[{"type": "legal_case", "title": "A", "jurisdiction": "us:c9"}]')
+    assert (draft.jurisdiction, draft.place) == ("US", "")
+    (draft,) = said("x.json", '[{"type": "legal_case", "title": "A", "jurisdiction": "un.org"}]')
+    assert (draft.jurisdiction, draft.place) == ("INT", "")
+
+
+def test_a_draft_tells_what_nothing_declares(said):
+    assert set(said("x.txt", LIBERTY)[0].guessed) == {"title", "jurisdiction", "kind", "language"}
+    assert set(said("x.md", papers.MARKDOWN)[0].guessed) == {"kind", "language"}
+    assert said("x.csv", "title,jurisdiction,kind,language\nLaw,UA,statute,uk\n")[0].guessed == ()
 
 
 def test_a_column_that_nobody_knows_is_refused(reason):
@@ -610,6 +691,8 @@ def test_what_is_invisible_does_not_come_through(said):
         ("az", "Hər kəsin yaşamaq, azadlıq və şəxsi toxunulmazlıq hüququ vardır."),
         ("ro", "Orice ființă umană are dreptul la viață, la libertate și la securitatea persoanei sale."),
         ("ro", "Orice fiinta umana are dreptul la viata, la libertate si la securitatea persoanei sale."),
+        ("tr", "Herkesin yaşama hakkı vardır. Başvuru üç ay içinde yapılır ve mahkeme on gün içinde karar verir."),
+        ("tr", "İnsan Hakları Kanunu. Madde 5. Başvuru"),
         ("ru", "Решение Суда"),
         ("uk", "Рішення Суду"),
         ("en", "Judgment"),
@@ -659,6 +742,16 @@ def test_dates_as_people_write_them(typed, kept):
         ("A guide to remedies", "guide"),
         ("Annual review 2020", "report"),
         ("Посібник для адвокатів", "guide"),
+        ("Закон Рэспублікі Беларусь", "statute"),
+        ("საქართველოს კანონი საჩივრების შესახებ", "statute"),
+        ("Հայաստանի Հանրապետության օրենքը", "statute"),
+        ("Հայաստանի Հանրապետության քրեական օրենսգիրք", "statute"),
+        ("İnsan Hakları Kanunu", "statute"),
+        ("Türkiye Cumhuriyeti Anayasası", "statute"),
+        ("Azərbaycan Respublikasının Cinayət Məcəlləsi", "statute"),
+        ("Конвенція проти катувань", "treaty"),
+        ("Закон про протидію насильству проти жінок", "statute"),
+        ("Іваненко проти України", "case"),
         ("Application form", "form"),
     ],
 )
@@ -689,6 +782,62 @@ def test_a_pdf_and_a_word_document_of_the_same_words_have_the_same_digest(said):
 def test_two_references_without_a_text_are_two_documents(said):
     one, other = said("x.csv", "title,date\nLaw,2019\nLaw,2020\n")
     assert one.digest != other.digest
+
+
+# Where it belongs
+
+
+@pytest.fixture(scope="module")
+def places():
+    return Places.load(("INT", "SN"))
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Россия", "RU"),
+        ("ge", "GE"),
+        ("UK", "GB"),
+        ("Республика Беларусь", "BY"),
+        ("Türkiye", "TR"),
+        ("საქართველოს", "GE"),
+        ("int", "INT"),
+        ("Mordor", None),
+        ("Украина и Россия", None),
+    ],
+)
+def test_a_jurisdiction_is_known_by_its_code_and_in_words(places, said, code):
+    assert places.code(said) == code
+
+
+@pytest.mark.parametrize(
+    ("title", "code"),
+    [
+        ("Закон Республики Казахстан о жалобах", "KZ"),
+        ("Azərbaycan Respublikasının Qanunu", "AZ"),
+        ("Закон Рэспублікі Беларусь аб скаргах", "BY"),
+        ("საქართველოს კანონი საჩივრების შესახებ", "GE"),
+        ("Հայաստանի Հանրապետության օրենքը", "AM"),
+        ("Criminal Code of Georgia", "GE"),
+        ("Judgment of the Supreme Court of Ukraine", "UA"),
+        ("Constitution of the Republic of Moldova", "MD"),
+        ("Ukraine Freedom Support Act", None),
+        ("Ivanov v. Ukraine", None),
+        ("Иванов против России", None),
+        ("Закон України про угоду з Республікою Польща", None),
+        ("Закон про свободу", None),
+        ("Report on torture in the prisons of Georgia", None),
+        ("What the law of torture tells us", None),
+    ],
+)
+def test_a_law_and_a_judgment_name_the_state_whose_they_are(places, title, code):
+    draft = document({"language": "en" if title.isascii() else "ru"}, [Block(title, 1), Block("Text.")], "x")
+    assert places.of(draft) == code
+
+
+def test_the_first_line_names_the_state_where_the_title_is_but_a_name_of_a_file(places):
+    draft = document({"kind": "statute"}, [Block("Закон України"), Block("Стаття 1. Право.")], "scan-17")
+    assert (draft.title, places.of(draft)) == ("scan-17", "UA")
 
 
 # Files
@@ -930,7 +1079,7 @@ def test_one_reader_serves_many_files(said):
 def assert_read_or_unfit(path, content):
     path.write_bytes(content)
     try:
-        drafts = read(path)
+        drafts = read(path).drafts
     except Unfit:
         return
     assert drafts
@@ -984,6 +1133,6 @@ def test_no_format_loses_a_word(tmp_path, spoken):
     }
     for name, content in forms.items():
         (tmp_path / name).write_bytes(content)
-        (draft,) = read(tmp_path / name)
+        (draft,) = read(tmp_path / name).drafts
         kept = set(f"{draft.title} {whole(draft)}".split())
         assert set(clean(text).split()) <= kept

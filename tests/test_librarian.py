@@ -17,7 +17,9 @@ from threading import Thread
 
 import pytest
 
-from bots.librarian import check
+from bots.librarian import check, looked_at
+from knowledge.schema import Resource
+from storage.library import Changes
 from storage.sealed import Vault
 from storage.store import Store
 from tests import papers
@@ -61,16 +63,25 @@ def impacthub(hub: Path, *args: str, said: str = "") -> subprocess.CompletedProc
 
 def kept(hub: Path) -> dict[str, int]:
     """The ids on the shelf, each with how many passages it has."""
+    return {each.id: len(each.passages) for each in shelved(hub).each if each.facts is not None}
 
-    async def look() -> dict[str, int]:
+
+def facts(hub: Path) -> dict[str, Resource]:
+    """The rows of the documents on the shelf, by their ids."""
+    return {each.id: Resource.model_validate_json(each.facts) for each in shelved(hub).each if each.facts is not None}
+
+
+def shelved(hub: Path) -> Changes:
+    """What the shelf has."""
+
+    async def look() -> Changes:
         from storage import library
 
         store = Store(f"sqlite:///{hub}/hub.db", vault=Vault(f"sqlite:///{hub}/keys.db", MASTER))
         try:
-            changes = await store.run(lambda s: library.changes(s, 0, most=10_000))
+            return await store.run(lambda s: library.changes(s, 0, most=10_000))
         finally:
             await store.close()
-        return {each.id: len(each.passages) for each in changes.each if each.facts is not None}
 
     return asyncio.run(look())
 
@@ -95,7 +106,9 @@ def test_a_folder_is_taken_in_file_by_file_and_what_is_bad_is_named(hub: Path, s
     assert done.returncode == 1
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines()[:-1])
     assert {Path(name).name for name, what in lines.items() if what.startswith("✗")} == {"scan.pdf", "broken.docx"}
-    assert lines[str(shelf / "quokka.md")] == "1 document, 1 passages."
+    assert lines[str(shelf / "quokka.md")] == (
+        "1 document, 1 passage; jurisdiction INT, kind statute, language en: nothing was declared."
+    )
     assert done.stdout.splitlines()[-1] == "4 of 6 files are in."
     assert {"quokka-protection-act", "numbat", "bilby-law"} <= set(kept(hub))
 
@@ -121,6 +134,116 @@ def test_what_was_taken_in_is_found_with_its_place_in_a_network(hub: Path, shelf
     assert found.stdout.split()[1] == "quokka-protection-act"
     assert "no network “mars”" in impacthub(hub, "ingest", "--network", "mars", str(shelf)).stderr
     assert impacthub(hub, "ingest", str(shelf / "nothing.md")).returncode == 2
+
+
+def taken_in(hub: Path, *args: str | Path) -> str:
+    """What is told of the one file that is taken in."""
+    done = impacthub(hub, "ingest", *map(str, args))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[0].split(": ", 1)[1]
+
+
+def test_what_an_operator_states_holds_for_what_declares_nothing(hub: Path, shelf: Path) -> None:
+    (shelf / "own.md").write_text("---\njurisdiction: Грузия\nkind: report\n---\n# Potoroo act\n\nPotoroos dig.\n")
+    options = ("--jurisdiction", "Казахстан", "--kind", "regulation", "--language", "kk")
+    assert taken_in(hub, *options, shelf / "own.md") == "1 document, 1 passage."
+    assert taken_in(hub, *options, shelf / "quokka.md") == "1 document, 1 passage."
+    own, quokka = facts(hub)["potoroo-act"], facts(hub)["quokka-protection-act"]
+    assert (own.jurisdiction, own.kind, own.languages) == ("GE", "report", ("kk",))
+    assert (quokka.jurisdiction, quokka.kind, quokka.languages) == ("KZ", "regulation", ("kk",))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--jurisdiction", "Mordor", "“Mordor” is no jurisdiction that the library knows"),
+        ("--kind", "novel", "There is no kind “novel”; these are: case, "),
+        ("--language", "klingon", "“klingon” is no language that the library knows"),
+    ],
+)
+def test_what_cannot_be_stated_is_refused_in_one_sentence(
+    hub: Path, shelf: Path, option: str, value: str, why: str
+) -> None:
+    done = impacthub(hub, "ingest", option, value, str(shelf))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"impacthub: {why}")
+    assert done.stderr.count("\n") == 1
+    assert not kept(hub)
+
+
+def test_a_law_that_names_its_state_belongs_there_and_it_is_told(hub: Path, shelf: Path) -> None:
+    (shelf / "law.txt").write_text("Закон Республики Казахстан о жалобах\n\nСтатья 1. Право\n\nЖалоба подаётся.\n")
+    told = taken_in(hub, shelf / "law.txt")
+    assert told == "1 document, 2 passages; jurisdiction KZ, kind statute, language ru: nothing was declared."
+    assert [each.jurisdiction for each in facts(hub).values()] == ["KZ"]
+
+
+def test_the_same_text_with_other_facts_puts_the_entry_right(hub: Path, shelf: Path) -> None:
+    def law(**front: str) -> Path:
+        said = "\n".join(f"{name}: {value}" for name, value in front.items())
+        (shelf / "law.md").write_text(f"---\n{said}\n---\n# Quoll law\n\nQuolls hunt at night.\n")
+        return shelf / "law.md"
+
+    first = {"title": "Law on a quoll", "jurisdiction": "UA"}
+    taken_in(hub, law(**first))
+    (id_,) = kept(hub)
+    number = shelved(hub).newest
+    assert taken_in(hub, law(**first)) == "was in already."
+    assert shelved(hub).newest == number
+
+    told = taken_in(hub, law(title="Law on quolls", jurisdiction="GE", date="2020", url="https://example.org/q"))
+    assert told == "1 document put right (date, jurisdiction, title, url)."
+    row = facts(hub)[id_]
+    assert list(kept(hub)) == [id_]
+    assert (row.title, row.jurisdiction, row.date, row.year) == ("Law on quolls", "GE", "2020", 2020)
+    assert (row.url, row.url_kind, row.verified) == ("https://example.org/q", "page", False)
+    assert shelved(hub).newest == number + 1, "the index follows by this number"
+
+    assert taken_in(hub, "--checked", "full", shelf / "law.md") == "1 document put right (checked)."
+    assert facts(hub)[id_].verified
+    assert taken_in(hub, shelf / "law.md") == "was in already."
+    assert facts(hub)[id_].verified, "nobody has said that it is not"
+    assert impacthub(hub, "find", "quolls hunt").stdout.split()[1] == id_
+
+
+def test_what_was_stated_outlives_what_is_only_assumed(hub: Path, shelf: Path) -> None:
+    assert "INT" in taken_in(hub, shelf / "quokka.md")
+    assert taken_in(hub, "--jurisdiction", "AU", shelf / "quokka.md") == "1 document put right (jurisdiction)."
+    assert taken_in(hub, shelf / "quokka.md") == "was in already."
+    shutil.copy(shelf / "quokka.md", shelf / "copy.md")
+    assert taken_in(hub, shelf / "copy.md") == "was in already."
+    (row,) = facts(hub).values()
+    assert (row.jurisdiction, row.source) == ("AU", "quokka.md")
+
+
+def test_a_row_of_a_list_whose_address_was_put_right_is_still_one_document(hub: Path, shelf: Path) -> None:
+    taken_in(hub, shelf / "list.csv")
+    (shelf / "list.csv").write_text("title,url,summary\nBilby law,https://example.org/bilby,About bilbies.\n")
+    taken_in(hub, shelf / "list.csv")
+    assert [each.url for each in facts(hub).values()] == ["https://example.org/bilby"]
+
+
+def test_a_jurisdiction_in_words_is_read_and_one_that_nobody_knows_is_named(hub: Path, shelf: Path) -> None:
+    table = shelf / "places.csv"
+    table.write_text("title,jurisdiction\nBilby decree,Россия\nBilby order,UK\n")
+    taken_in(hub, table)
+    assert [each.jurisdiction for each in facts(hub).values()] == ["RU", "GB"]
+    table.write_text("title,jurisdiction\nNumbat decree,UA\nNumbat order,Mordor\n")
+    done = impacthub(hub, "ingest", str(table))
+    assert "row 3: 'Mordor' is no jurisdiction that is known here" in done.stdout
+    assert done.returncode == 1
+    assert len(kept(hub)) == 2, "a file is taken in whole or not at all"
+
+
+def test_what_is_left_out_of_a_list_and_what_cannot_be_read_is_told(hub: Path, shelf: Path) -> None:
+    (shelf / "list.bib").write_text("@misc{one, title={One bilby}, date={2021-13-45}}\n@misc{two, year={2020}}\n")
+    assert taken_in(hub, shelf / "list.bib") == (
+        "1 document, 0 passages; jurisdiction INT, kind report, language en: nothing was declared; "
+        "left out, without a title: entry 'two'; entry 'one': '2021-13-45' is no date."
+    )
+    page = papers.column(papers.LIBERTY)
+    (shelf / "holes.pdf").write_bytes(papers.pdf([page, page, [], page]))
+    assert taken_in(hub, shelf / "holes.pdf").endswith("; page 3 has no text.")
 
 
 def test_killed_at_any_moment_no_file_is_half_there(hub: Path) -> None:
@@ -187,6 +310,16 @@ async def test_dead_addresses_are_told_from_living_ones() -> None:
         dead = await check({**addresses, "nobody": "http://127.0.0.1:1/"}, StringIO(), anywhere=True)
     assert set(dead) == {"gone", "cut", "nobody"}
     assert dead["gone"] == (addresses["gone"], "HTTP 404")
+
+
+def test_only_entries_with_an_address_can_have_a_sound_one() -> None:
+    addresses = {"a": "https://example.org/a", "b": "https://example.org/b"}
+    told = list(looked_at(["a", "b", "c"], addresses, {"b": ("https://example.org/b", "HTTP 404")}))
+    assert told == [
+        "b\thttps://example.org/b\tHTTP 404",
+        "1 of 2 entries with an address have nothing wrong with it.",
+        "1 have none.",
+    ]
 
 
 async def test_what_is_not_on_the_open_internet_is_not_asked() -> None:

@@ -11,11 +11,12 @@ import stat
 from pathlib import Path
 
 from knowledge.ingest.child import Child
-from knowledge.ingest.draft import Draft, Unfit, line
+from knowledge.ingest.draft import Draft, Reading, Unfit, line
 from knowledge.ingest.formats import SUFFIXES
+from knowledge.ingest.places import Places
 from knowledge.passage import Passage
 
-__all__ = ["LARGEST", "Draft", "Passage", "Unfit", "files", "read"]
+__all__ = ["LARGEST", "Draft", "Passage", "Places", "Reading", "Unfit", "files", "read"]
 
 LARGEST = 50_000_000
 """Bytes of a file that is read."""
@@ -53,8 +54,8 @@ def _closed(error: OSError) -> None:
     raise Unfit(f"{line(str(error.filename))}: the folder cannot be looked into.") from error
 
 
-def read(path: Path) -> list[Draft]:
-    """Return what a file says: one draft, or of a list of references one for each entry.
+def read(path: Path) -> Reading:
+    """Return what a file says: one draft, or of a list of references one for each entry, and what is not in them.
 
     Takes at most a minute. May be called from any thread; files are read one after another.
 

@@ -6,12 +6,11 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Final
 
 from knowledge.ingest import declared
-from knowledge.ingest.csl import cited, reference
-from knowledge.ingest.draft import MOST_ENTRIES, Draft, Unfit, line
+from knowledge.ingest.csl import cited, listed
+from knowledge.ingest.draft import Reading, Unfit, line
 
 DEEPEST: Final = 50
 """Braces inside of one another."""
@@ -48,21 +47,18 @@ _FORMAT = re.compile(r"\\(?:text(?:it|bf|sc|rm|sf|tt|up)|emph|mkbibquote|mkbibem
 """Commands that only say how their words look."""
 
 
-def bibliography(text: str) -> list[Draft]:
+def bibliography(text: str) -> Reading:
     """Return a draft for each entry, with its abstract as summary and as text.
 
+    An entry without a title is left out, and the reading notes which.
+
     Raises:
-        Unfit: it is not written by the rules, or an entry has no title; the sentence names the entry or the line.
+        Unfit: it is not written by the rules, and the sentence names the line; or no entry has a title.
     """
-    drafts = [_draft(*entry) for entry in islice(_Reader(text).entries(), MOST_ENTRIES + 1)]
-    if len(drafts) > MOST_ENTRIES:
-        raise Unfit(f"there are more than {MOST_ENTRIES:,} entries; divide the list.")
-    if not drafts:
-        raise Unfit("there are no entries in it.")
-    return drafts
+    return listed(_fields(*entry) for entry in _Reader(text).entries())
 
 
-def _draft(kind: str, key: str, fields: Mapping[str, str]) -> Draft:
+def _fields(kind: str, key: str, fields: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     def said(*names: str) -> str:
         return next(filter(None, (words(fields.get(name, "")) for name in names)), "")
 
@@ -71,8 +67,10 @@ def _draft(kind: str, key: str, fields: Mapping[str, str]) -> Draft:
 
     authors = [_author(name) for name in re.split(r"\s+and\s+", said("author", "editor", "institution")) if name]
     day = " ".join(filter(None, (said("day"), said("month"), said("year"))))
-    date = declared.date(said("date")) or declared.date(day) or declared.date(said("year")) or ""
-    return reference(
+    dates = [each for each in (said("date"), day, said("year")) if each]
+    # Where none of them is a date, it is told what stands there.
+    date = next(filter(None, map(declared.date, dates)), "") or (dates or [""])[0]
+    return (
         key,
         {
             "type": kind,
@@ -89,7 +87,7 @@ def _draft(kind: str, key: str, fields: Mapping[str, str]) -> Draft:
                 number="" if said("volume") else said("number"),
                 issuer=said("publisher", "institution", "organization", "school", "howpublished"),
                 pages=said("pages"),
-                year=date[:4],
+                year=(declared.date(date) or "")[:4],
             ),
         },
     )

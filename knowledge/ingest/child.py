@@ -6,7 +6,7 @@ and the next one gets a new child. It reads one file after another, so that a fo
 itself when nobody has asked it anything for a while.
 
 Both directions carry a length in eight bytes and then that many bytes: down the file's name, a zero byte and its
-content; up a JSON list of drafts, or a sentence.
+content; up a reading as JSON, or a sentence.
 """
 
 import os
@@ -23,8 +23,8 @@ from typing import IO, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from knowledge.ingest.draft import Draft, Unfit, line
-from knowledge.ingest.formats import drafts
+from knowledge.ingest.draft import Reading, Unfit, line
+from knowledge.ingest.formats import reading
 
 LONGEST: Final = 60
 """Seconds on the wall that reading one file may take."""
@@ -42,7 +42,7 @@ LARGEST_ANSWER: Final = 200_000_000
 """Bytes."""
 
 _LENGTH: Final = struct.Struct("!Q")
-_ANSWER: Final = TypeAdapter(list[Draft] | str)
+_ANSWER: Final = TypeAdapter(Reading | str)
 
 
 class Child:
@@ -60,7 +60,7 @@ class Child:
         self._turn = threading.Lock()
         self._late = False
 
-    def read(self, name: str, data: bytes) -> list[Draft]:
+    def read(self, name: str, data: bytes) -> Reading:
         """Return what a file of that name and content says.
 
         Raises:
@@ -179,10 +179,10 @@ def serve(memory: int) -> None:
         _send(answers, _ANSWER.dump_json(_read(os.fsdecode(name), data)))
 
 
-def _read(name: str, data: bytes) -> list[Draft] | str:
-    """Return drafts, or what is wrong with the file. What is out of memory is not caught: a new child is sounder."""
+def _read(name: str, data: bytes) -> Reading | str:
+    """Return a reading, or what is wrong with the file. What is out of memory is not caught: a new child is sounder."""
     try:
-        return drafts(name, data)
+        return reading(name, data)
     except Unfit as unfit:
         return str(unfit)
     except RecursionError:

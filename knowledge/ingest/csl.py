@@ -3,11 +3,11 @@
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from knowledge.ingest import declared
-from knowledge.ingest.draft import MOST_ENTRIES, Draft, Unfit, line
+from knowledge.ingest.draft import MOST_ENTRIES, Draft, Reading, Unfit, line
 
 _TYPES: Final = {
     "case": ("case", "jurisdiction", "legalcase"),
@@ -19,17 +19,22 @@ _TYPES: Final = {
 }
 """Types of Zotero, CSL, BibTeX and BibLaTeX, without their hyphens; of any other the title decides."""
 
+LONGEST_NAME: Final = 60
+"""Characters of an entry's name that are quoted."""
+
 KINDS: Final = {name: kind for kind, names in _TYPES.items() for name in names}
 
 _NO_DOCUMENTS: Final = frozenset(("annotation", "attachment", "note"))
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
-def references(text: str) -> list[Draft]:
+def references(text: str) -> Reading:
     """Return a draft for each reference, with its abstract as summary and as text; notes and attachments are none.
 
+    A reference without a title is left out, and the reading notes which.
+
     Raises:
-        Unfit: it is no such list, or a reference has no title; the sentence names the reference.
+        Unfit: it is no such list, or none of its references has a title.
     """
     try:
         read = json.loads(text)
@@ -38,28 +43,34 @@ def references(text: str) -> list[Draft]:
     items = read.get("items", [read]) if isinstance(read, dict) else read
     if not isinstance(items, list) or not all(isinstance(item, dict) and _type(item) for item in items):
         raise Unfit("it is no list of references; export it as CSL JSON.")
-    if len(items) > MOST_ENTRIES:
-        raise Unfit(f"there are more than {MOST_ENTRIES:,} references; divide the list.")
-    drafts = [_draft(item, number) for number, item in enumerate(items, start=1) if _type(item) not in _NO_DOCUMENTS]
-    if not drafts:
-        raise Unfit("there are no references in it.")
-    return drafts
+    return listed(
+        _fields(item, number) for number, item in enumerate(items, start=1) if _type(item) not in _NO_DOCUMENTS
+    )
 
 
-def reference(name: str, fields: Mapping[str, str]) -> Draft:
-    """Return the draft of a reference; what cannot be understood in it counts as not said.
+def listed(references: Iterable[tuple[str, Mapping[str, str]]]) -> Reading:
+    """Return the drafts of references; what cannot be understood in one counts as not said, and is noted.
 
-    Args:
-        name: what the list calls it.
-        fields: title, type, summary, language, jurisdiction, url, date and citation, as far as they are known.
+    Each has its name in the list, and title, type, summary, language, jurisdiction, url, date and citation, as far as
+    they are known. One without a title is left out and noted.
 
     Raises:
-        Unfit: it has no title.
+        Unfit: none of them has a title, or there are too many.
     """
-    if not fields["title"]:
-        raise Unfit(f"the entry {line(name)[:60]!r} has no title.")
-    kind = KINDS.get(fields["type"].lower().replace("-", "").replace("_", ""), "")
-    return declared.entry({**fields, "kind": kind}, [])
+    drafts: list[Draft] = []
+    untitled: list[str] = []
+    for name, fields in references:
+        where = f"entry {line(name)[:LONGEST_NAME]!r}"
+        if fields["title"]:
+            kind = KINDS.get(fields["type"].lower().replace("-", "").replace("_", ""), "")
+            drafts.append(declared.entry({**fields, "kind": kind}, [], where))
+        else:
+            untitled.append(where)
+        if len(drafts) + len(untitled) > MOST_ENTRIES:
+            raise Unfit(f"there are more than {MOST_ENTRIES:,} entries; divide the list.")
+    if not drafts:
+        raise Unfit("none of its entries has a title." if untitled else "there are no entries in it.")
+    return Reading(tuple(drafts), declared.untitled(untitled))
 
 
 def cited(
@@ -80,20 +91,22 @@ def cited(
     return ", ".join(dict.fromkeys(filter(None, known)))
 
 
-def _draft(item: Mapping[str, Any], number: int) -> Draft:
+def _fields(item: Mapping[str, Any], number: int) -> tuple[str, Mapping[str, str]]:
     def said(*names: str) -> str:
         return next(filter(None, (_words(item.get(name)) for name in names)), "")
 
-    date = _date(item.get("issued")) or declared.date(said("date", "dateDecided", "dateEnacted", "issueDate")) or ""
+    date = _date(item.get("issued")) or said("date", "dateDecided", "dateEnacted", "issueDate")
     doi = said("DOI")
-    return reference(
+    # Codes of Juris-M are "us:c9" for a court, and "un.org" for what is no state.
+    place = said("jurisdiction").partition(":")[0]
+    return (
         said("id", "citationKey", "key") or str(number),
         {
             "type": _type(item),
             "title": said("title", "caseName", "nameOfAct", "subject", "title-short"),
             "summary": said("abstract", "abstractNote"),
             "language": said("language"),
-            "jurisdiction": said("jurisdiction").partition(":")[0],
+            "jurisdiction": "" if "." in place else place,
             "url": said("URL", "url") or (f"https://doi.org/{doi}" if doi else ""),
             "date": date,
             "citation": cited(
@@ -104,7 +117,7 @@ def _draft(item: Mapping[str, Any], number: int) -> Draft:
                 number=said("number", "docketNumber", "publicLawNumber", "reportNumber", "billNumber"),
                 issuer=said("authority", "court", "publisher", "institution", "legislativeBody"),
                 pages=said("page", "pages", "firstPage"),
-                year=date[:4],
+                year=(declared.date(date) or "")[:4],
             ),
         },
     )
@@ -122,12 +135,13 @@ def _words(value: object) -> str:
 
 
 def _date(issued: object) -> str:
+    """Return what is said of a date, be it one or not."""
     if not isinstance(issued, dict):
         return ""
     parts = issued.get("date-parts")
     if isinstance(parts, list) and parts and isinstance(parts[0], list):
-        return declared.date("-".join(_words(part).zfill(2) for part in parts[0][:3])) or ""
-    return declared.date(_words(issued.get("raw")) or _words(issued.get("literal"))) or ""
+        return "-".join(_words(part).zfill(2) for part in parts[0][:3])
+    return _words(issued.get("raw")) or _words(issued.get("literal"))
 
 
 def _authors(people: object) -> list[str]:

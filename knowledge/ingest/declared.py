@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, get_args
 
@@ -15,17 +15,26 @@ UNKNOWN_PLACE: Final = "INT"
 LONGEST_TITLE, LONGEST_SUMMARY, LONGEST_CITATION = 300, 2_000, 500
 """Characters that are kept."""
 
+LONGEST_SAID, MOST_NAMED = 40, 10
+"""Characters that are quoted of what cannot be understood; how many entries are named."""
+
 KINDS: Final = frozenset(get_args(Kind))
 UNKNOWN_KIND: Final = "report"
 
 _KIND_WORDS: Final = (
-    ("case", r"\bv\.?\s|\bjudgments?\b|\bcase of\b|\bрішення у справі\b|\bпроти\b|\bдело\b|\bпротив\b"),
-    ("treaty", r"\b(?:conventions?|covenant|treaty|protocol|protocolul|пакт|протокол|договор|статут)\b|конвенц"),
-    ("regulation", r"\b(?:regulations?|directive|decree|постанова|постановление|указ|наказ|приказ)\b"),
+    ("case", r"\bv\.?\s|\bjudgments?\b|\bcase of\b|\bрішення у справі\b|\bдело\b"),
+    # "Against torture" stands in the names of conventions and laws.
+    ("case", r"^(?!.*(?:конвенц|канвенц|пакт|протокол|закон|кодекс)).*\b(?:проти|против|супраць)\b"),
     (
-        "statute",
-        r"\b(?:acts?|laws? (?:on|of)|constitution|code|lege|legea)\b|\bqanun|\bзакон|\bкодекс|\bконститу|\bзаң",
+        "treaty",
+        r"\b(?:conventions?|covenant|treaty|protocol|protocolul|пакт|протокол|договор|статут)\b|конвенц|канвенц",
     ),
+    ("treaty", r"კონვენცი|կոնվենցիա|\bsözleşmesi\b|\bkonvensiya"),
+    ("regulation", r"\b(?:regulations?|directive|decree|постанова|постановление|указ|наказ|приказ|пастанова)\b"),
+    ("regulation", r"დადგენილებ|ბრძანებულებ|հրամանագիր|\bқаулы|\bжарлы|\byönetmeli|\bkararname|\bfərman|\bhotărâre"),
+    ("statute", r"\b(?:acts?|laws? (?:on|of)|constitution|code|lege|legea|codul|constituția)\b|\bqanun|\bməcəllə"),
+    ("statute", r"\bзакон|\bкод[еэ]кс|\bконститу|\bканстыту|\bзаң|\bkonstitusiya|\bkanun|\byasası\b|\banayasa"),
+    ("statute", r"კანონი|კოდექსი|კონსტიტუცია|օրենք|օրենսգիրք|սահմանադրությ"),
     ("guide", r"\b(?:guides?|handbook|manual|toolkit|guidelines|ghid)\b|посібник|пособие|руководств|настанов|довідник"),
     ("form", r"\b(?:forms?|template|зразок|образец)\b|\bбланк|\bформуляр"),
 )
@@ -97,9 +106,14 @@ def url(said: str) -> str | None:
 
 
 def jurisdiction(said: str) -> str | None:
-    """Return two to four capital letters, "INT" if nothing is said, or None if what is said is no such code."""
+    """Return two to four capital letters, "" if nothing is said, or None if what is said is no such code."""
     said = said.strip().upper()
-    return said if re.fullmatch(r"[A-Z]{2,4}", said) else None if said else UNKNOWN_PLACE
+    return said if not said or re.fullmatch(r"[A-Z]{2,4}", said) else None
+
+
+def languages() -> frozenset[str]:
+    """Return the codes of the languages that have a name here."""
+    return frozenset(_LANGUAGE_NAMES.values())
 
 
 def language_code(said: str) -> str | None:
@@ -124,24 +138,49 @@ def document(declared: Mapping[str, str], blocks: Iterable[Block], name: str) ->
     """
     blocks = list(blocks)
     said = [block.text for block in blocks]
-    title = declared.get("title", "") or _title(blocks) or name
-    title = line(title)[:LONGEST_TITLE]
+    own = line(declared.get("title", "") or _title(blocks))
+    title = (own or line(name))[:LONGEST_TITLE]
+    kind = declared.get("kind", "").strip().lower()
+    place, tongue = declared.get("jurisdiction", ""), language_code(declared.get("language", ""))
+    known = {
+        "title": own,
+        "jurisdiction": jurisdiction(place),
+        "kind": kind if kind in KINDS else "",
+        "language": tongue,
+    }
     return Draft(
         title=title,
-        kind=declared.get("kind", "") if declared.get("kind") in KINDS else kind_of(title),
-        jurisdiction=jurisdiction(declared.get("jurisdiction", "")) or UNKNOWN_PLACE,
-        language=language_code(declared.get("language", "")) or language(" ".join(said).strip() or title),
+        kind=known["kind"] or kind_of(title),
+        jurisdiction=known["jurisdiction"] or UNKNOWN_PLACE,
+        language=known["language"] or language(" ".join(said).strip() or title),
         date=date(declared.get("date", "")) or "",
         citation=line(declared.get("citation", ""))[:LONGEST_CITATION],
         url=url(declared.get("url", "")) or "",
         summary=line(declared.get("summary", ""))[:LONGEST_SUMMARY],
         passages=passages(blocks, title),
         digest=digest(said),
+        guessed=tuple(fact for fact, said in known.items() if not said),
+        place=line(place)[:LONGEST_SAID] if known["jurisdiction"] is None else "",
+        notes=tuple(_not_understood(declared)),
     )
 
 
-def entry(declared: Mapping[str, str], text: Iterable[Block]) -> Draft:
+def _not_understood(declared: Mapping[str, str]) -> Iterator[str]:
+    readers: tuple[tuple[str, Callable[[str], str | None], str], ...] = (
+        ("date", date, "no date"),
+        ("url", url, "no http or https address"),
+        ("language", language_code, "no language"),
+        ("kind", lambda said: said if said.strip().lower() in KINDS or not said else None, "no kind"),
+    )
+    for name, read, what in readers:
+        if read(said := declared.get(name, "")) is None:
+            yield f"{line(said)[:LONGEST_SAID]!r} is {what}"
+
+
+def entry(declared: Mapping[str, str], text: Iterable[Block], where: str) -> Draft:
     """Return the draft of one entry of a list: its text is what the list holds of it, or else its summary.
+
+    `where` tells which entry it is ("row 2").
 
     Raises:
         Unfit: it has more words than are kept of one file.
@@ -150,7 +189,15 @@ def entry(declared: Mapping[str, str], text: Iterable[Block]) -> Draft:
     draft = document(declared, blocks, declared["title"])
     # Of two entries without a text it is the fields that tell whether they are the same.
     fields = (draft.title, draft.kind, draft.jurisdiction, draft.date, draft.citation, draft.url, draft.summary)
-    return replace(draft, digest=digest((*fields, *(block.text for block in blocks))))
+    return replace(draft, where=where, digest=digest((*fields, *(block.text for block in blocks))))
+
+
+def untitled(where: Sequence[str]) -> tuple[str, ...]:
+    """Return the note that names the entries of a list that are left out because they have no title."""
+    if not where:
+        return ()
+    more = f" and {len(where) - MOST_NAMED} more" if len(where) > MOST_NAMED else ""
+    return (f"left out, without a title: {', '.join(where[:MOST_NAMED])}{more}",)
 
 
 def _title(blocks: Iterable[Block]) -> str:

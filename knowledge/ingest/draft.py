@@ -34,6 +34,10 @@ class Draft:
         url: an http or https address, or empty.
         summary: the file's own abstract or description, or empty.
         passages: in the order of the document.
+        guessed: which of title, jurisdiction, kind and language nothing in the file tells.
+        place: where it belongs in the words of the file, if these are no code; the jurisdiction is unknown then.
+        where: which entry of a list it is ("row 2"); empty for a document.
+        notes: what the file declares that cannot be, each as half a sentence.
         digest: SHA-256 (hex) of what the document says: the same words, the same digest, whatever the file is
             called and however it is encoded.
     """
@@ -48,6 +52,23 @@ class Draft:
     summary: str
     passages: tuple[Passage, ...]
     digest: str
+    guessed: tuple[str, ...] = ()
+    place: str = ""
+    where: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file says: one draft, or of a list of references one for each entry.
+
+    Attributes:
+        drafts: at least one.
+        notes: what of the file is not in them, each as half a sentence ("page 3 has no text").
+    """
+
+    drafts: tuple[Draft, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

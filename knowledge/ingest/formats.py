@@ -7,7 +7,7 @@ from typing import Final
 from knowledge.ingest.bibtex import bibliography
 from knowledge.ingest.csl import references
 from knowledge.ingest.declared import document
-from knowledge.ingest.draft import Block, Draft, Unfit
+from knowledge.ingest.draft import Block, Reading, Unfit
 from knowledge.ingest.plain import decoded, first_line, markdown, paragraphs
 from knowledge.ingest.table import table
 
@@ -35,7 +35,7 @@ _BEGINS_HTML = re.compile(
 )
 
 
-def drafts(name: str, data: bytes) -> list[Draft]:
+def reading(name: str, data: bytes) -> Reading:
     """Return what the content of a file of that name says.
 
     Raises:
@@ -44,8 +44,9 @@ def drafts(name: str, data: bytes) -> list[Draft]:
     suffix, stem = PurePath(name).suffix.lower(), PurePath(name).stem
     if reason := next((reason for begins, reason in _FOREIGN if data.startswith(begins)), ""):
         raise Unfit(reason)
+    notes: tuple[str, ...] = ()
     if b"%PDF-" in data[:1024]:
-        said = _pdf(data)
+        said, notes = _pdf(data)
     elif data.startswith(b"PK"):
         said = _docx(data)
     elif suffix in {".pdf", ".docx", ".doc"}:
@@ -58,7 +59,7 @@ def drafts(name: str, data: bytes) -> list[Draft]:
     draft = document(*said, stem)
     if not draft.passages:
         raise Unfit("there is no text in it.")
-    return [draft]
+    return Reading((draft,), notes)
 
 
 def _text(suffix: str, text: str) -> tuple[dict[str, str], list[Block]]:
@@ -72,7 +73,7 @@ def _text(suffix: str, text: str) -> tuple[dict[str, str], list[Block]]:
 # The three large parsers are imported when they are needed: a list of references does not wait for them.
 
 
-def _pdf(data: bytes) -> tuple[dict[str, str], list[Block]]:
+def _pdf(data: bytes) -> tuple[tuple[dict[str, str], list[Block]], tuple[str, ...]]:
     from knowledge.ingest import pdf  # noqa: PLC0415
 
     return pdf.document(data)

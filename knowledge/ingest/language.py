@@ -1,4 +1,4 @@
-"""In which of the networks' languages a text is written: by its script, its letters and its most frequent words."""
+"""In which language a text is written, of the networks' own and Turkish: by script, letters and most frequent words."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ _LETTERS = {
     "ka": "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ",
     "hy": "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆև",
     "az": "ə",
-    "ro": "ăâîșțşţ",
+    "ro": "ăâîșțţ",
     "kk": "әғқңөұүһ",
     "be": "ў",
     "uk": "їєґ",
@@ -24,6 +24,12 @@ _SHARED = {
     "э": ("ru", "be", "kk"),
     "ё": ("ru", "be"),
     "и": ("ru", "uk"),
+    "ş": ("ro", "az", "tr"),
+    "ı": ("az", "tr"),
+    "ğ": ("az", "tr"),
+    "ö": ("az", "tr"),
+    "ü": ("az", "tr"),
+    "w": ("en",),
 }
 """Letters that speak for some languages and against the rest."""
 
@@ -35,13 +41,14 @@ _WORDS = {
     "kk": "және мен үшін бұл бойынша туралы немесе құқығы осы бар деп",
     "ro": "și şi de la în a cu pe nu din care este sau pentru al ale se prin orice",
     "az": "və bir bu ilə üçün hər olan hüquq haqqında da də ki maddə",
+    "tr": "ve bir bu ile için olan olarak da de ki her veya hakkında kanun hak göre madde maddesi insan mahkemesi",
 }
 _FREQUENT = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def language(text: str) -> str:
-    """Return the likeliest of en, ru, uk, ka, hy, kk, az, ro and be; en for a text without any letters.
+    """Return the likeliest of en, ru, uk, ka, hy, kk, az, ro, be and tr; en for a text without any letters.
 
     Every text gets one of them: what is written in any other language gets the nearest.
     """
@@ -54,7 +61,7 @@ def language(text: str) -> str:
     script = max(shares, key=lambda name: shares[name])
     if script in {"ka", "hy"}:
         return script
-    candidates = ("ru", "uk", "be", "kk") if script == "cyrillic" else ("en", "ro", "az")
+    candidates = ("ru", "uk", "be", "kk") if script == "cyrillic" else ("en", "ro", "az", "tr")
     words = Counter(_WORD.findall(sample))
     points = {
         code: 3 * sum(words[word] for word in _FREQUENT[code])

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import pairwise
 from math import pi
 
 import pypdfium2
@@ -28,8 +29,10 @@ _NO_TITLE = re.compile(
 )
 
 
-def document(data: bytes) -> tuple[dict[str, str], list[Block]]:
+def document(data: bytes) -> tuple[tuple[dict[str, str], list[Block]], tuple[str, ...]]:
     """Return what a PDF declares of itself (title) and its text, without running titles and page numbers.
+
+    Beside both stands a note of the pages that have no text, if there are any.
 
     Raises:
         Unfit: it is damaged, needs a password, or most of its pages are pictures.
@@ -41,17 +44,41 @@ def document(data: bytes) -> tuple[dict[str, str], list[Block]]:
             raise Unfit("it needs a password; save it without one first.") from error
         raise Unfit("it is damaged, or no PDF.") from error
     with closing(pdf):
-        pages, pictures = [], 0
+        pages, pictures, unread = [], 0, []
         for number in range(len(pdf)):
             words = list(_words(pdf, number))
-            pictures += sum(len(word.text) for word in words) < FEWEST
+            if sum(len(word.text) for word in words) < FEWEST:
+                pictures += 1
+                # A short page that only has text, such as that of a title, is read.
+                unread += [number + 1] * (not words or _has_picture(pdf, number))
             pages.append(lines(words))
         title = line(pdf.get_metadata_value("Title"))
     if not pages:
         raise Unfit("it has no pages.")
     if pictures > len(pages) / 2:
         raise Unfit("its pages are pictures; run OCR over it first.")
-    return {"title": "" if _NO_TITLE.fullmatch(title) else title}, paragraphs(pages)
+    declared = {"title": "" if _NO_TITLE.fullmatch(title) else title}
+    return (declared, paragraphs(pages)), _note(unread)
+
+
+def _note(unread: Sequence[int]) -> tuple[str, ...]:
+    """Return what is told of pages without text: "pages 3, 5–7 have no text"."""
+    if not unread:
+        return ()
+    if len(unread) == 1:
+        return (f"page {unread[0]} has no text",)
+    runs = [[unread[0]]]
+    for before, page in pairwise(unread):
+        if page > before + 1:
+            runs.append([])
+        runs[-1].append(page)
+    named = ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return (f"pages {named} have no text",)
+
+
+def _has_picture(pdf: pypdfium2.PdfDocument, number: int) -> bool:
+    with closing(pdf[number]) as page:
+        return next(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=5), None) is not None
 
 
 def _words(pdf: pypdfium2.PdfDocument, number: int) -> Iterator[Word]:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from knowledge.ingest import declared
-from knowledge.ingest.draft import MOST_ENTRIES, Draft, Unfit, line
+from knowledge.ingest.draft import MOST_ENTRIES, Draft, Reading, Unfit, line
 from knowledge.ingest.plain import paragraphs
 
 COLUMNS: Final = ("title", "url", "citation", "date", "language", "kind", "jurisdiction", "summary", "text")
@@ -15,10 +15,11 @@ LONGEST_CELL: Final = 10_000_000
 """Characters."""
 
 
-def table(text: str) -> list[Draft]:
+def table(text: str) -> Reading:
     """Return a draft for each row; the first row names the columns, in any case and order, and only "title" must be.
 
-    Commas, semicolons or tabs divide the cells, whichever the first row has.
+    Commas, semicolons or tabs divide the cells, whichever the first row has. A row without a title is left out, and the
+    reading notes which.
 
     Raises:
         Unfit: a column is not known, or a row cannot be used; the sentence names the row, as spreadsheets count.
@@ -29,19 +30,27 @@ def table(text: str) -> list[Draft]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
     number = 1
     drafts: list[Draft] = []
+    untitled: list[str] = []
     try:
         columns = [line(name).lower() for name in next(reader, [])]
         _check(columns)
-        for number, cells in enumerate(islice(reader, MOST_ENTRIES + 1), start=2):  # noqa: B007 - errors name it
-            if any(map(str.strip, cells)):
-                drafts.append(_row(columns, cells))
+        for number, cells in enumerate(islice(reader, MOST_ENTRIES + 1), start=2):
+            if not any(map(str.strip, cells)):
+                continue
+            row = _row(columns, cells)
+            if line(row["title"]):
+                drafts.append(declared.entry(row, paragraphs(row.get("text", "")), f"row {number}"))
+            else:
+                untitled.append(f"row {number}")
     except csv.Error as error:
         raise Unfit(f"row {number + 1} is broken: {error}.") from error
     except Unfit as unfit:
         raise Unfit(f"row {number}: {unfit}") from unfit
-    if not 0 < len(drafts) <= MOST_ENTRIES:
-        raise Unfit(f"there are more than {MOST_ENTRIES:,} rows; divide it." if drafts else "there are no rows in it.")
-    return drafts
+    if len(drafts) + len(untitled) > MOST_ENTRIES:
+        raise Unfit(f"there are more than {MOST_ENTRIES:,} rows; divide it.")
+    if not drafts:
+        raise Unfit("none of its rows has a title." if untitled else "there are no rows in it.")
+    return Reading(tuple(drafts), declared.untitled(untitled))
 
 
 def _check(columns: list[str]) -> None:
@@ -52,14 +61,12 @@ def _check(columns: list[str]) -> None:
         raise Unfit("it must name a column title, and no column twice.")
 
 
-def _row(columns: list[str], cells: list[str]) -> Draft:
+def _row(columns: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) != len(columns):
         raise Unfit(f"it has {len(cells)} cells, but there are {len(columns)} columns.")
     row = dict(zip(columns, cells, strict=True))
-    if not line(row["title"]):
-        raise Unfit("it has no title.")
     _sound(row)
-    return declared.entry(row, paragraphs(row.get("text", "")))
+    return row
 
 
 def _kind(said: str) -> str | None:
@@ -72,7 +79,6 @@ def _sound(row: Mapping[str, str]) -> None:
         "date": (declared.date, "is no date; write YYYY, YYYY-MM or YYYY-MM-DD"),
         "url": (declared.url, "is no http or https address"),
         "language": (declared.language_code, "is no language; write two letters"),
-        "jurisdiction": (declared.jurisdiction, "is no jurisdiction; write two to four letters"),
         "kind": (_kind, f"is no kind; these are: {', '.join(sorted(declared.KINDS))}"),
     }
     for name, (read, reason) in readers.items():
