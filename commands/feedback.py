@@ -54,7 +54,7 @@ from knowledge.library import Stage, Tool
 from knowledge.procedures import Named
 from storage import cases, members
 from storage import feedback as book
-from storage.feedback import Again, Answers, Cost, Duration, Lesson, LessonState, Level, Region
+from storage.feedback import Again, Answers, Bands, Cost, Duration, Lesson, LessonState, Level, Region
 from storage.members import Member, Role
 
 feedback = Feature("feedback", _("What you learned from cases"), confidential=True)
@@ -621,11 +621,12 @@ def show(ctx: Context, lesson: VisibleLesson) -> Reply:
 
 def _as_others_see(ctx: Context, lesson: Lesson) -> list[Block]:
     """What others see, now or once it is released: one and the same for the preview and for them."""
-    facts = tuple(seen_facts(ctx, lesson))
+    facts, bands = tuple(seen_facts(ctx, lesson)), tuple(_bands(lesson.seen.bands))
     return [
         Fields(facts) if facts else _("Its facts are held back: fewer than three cases share them."),
         *_quoted(lesson),
-        Fields(tuple(_bands(lesson))),
+        *([Fields(bands)] if bands else []),
+        *([_HELD_BACK] if lesson.seen.bands != lesson.bands else []),
         _("One member's experience, not advice; check before relying."),
     ]
 
@@ -638,7 +639,7 @@ def _summary(ctx: Context, lesson: Lesson, *said: Block) -> Reply:
         (ANSWERS["jurisdiction"], plain(place_name(ctx.voice, lesson.jurisdiction))),
         (ANSWERS["stage"], stage_name(ctx, lesson.tool or "", lesson.stage)),
         (ANSWERS["outcome"], outcome_name(ctx, lesson.outcome)),
-        *_bands(lesson),
+        *_bands(lesson.bands),
         (ANSWERS["level"], LEVELS[lesson.level] if lesson.level else plain("—")),
         (ANSWERS["may_stay"], _stays(lesson)),
     ]
@@ -673,23 +674,32 @@ def _quoted(lesson: Lesson) -> Iterator[Block]:
         yield Quote(words)
 
 
-def _bands(lesson: Lesson) -> Iterator[tuple[Text, Text]]:
-    if lesson.duration:
-        yield ANSWERS["duration"], DURATIONS[lesson.duration]
-    if lesson.cost:
-        yield ANSWERS["cost"], COSTS[lesson.cost]
-    if lesson.again:
-        yield ANSWERS["again"], AGAINS[lesson.again]
+def _bands(bands: Bands) -> Iterator[tuple[Text, Text]]:
+    if bands.duration:
+        yield ANSWERS["duration"], DURATIONS[bands.duration]
+    if bands.cost:
+        yield ANSWERS["cost"], COSTS[bands.cost]
+    if bands.again:
+        yield ANSWERS["again"], AGAINS[bands.again]
+
+
+_HELD_BACK = _(
+    "How long it took, what it cost and whether its author would do it again are shown only as far as "
+    "three members told the same of such cases."
+)
 
 
 def _readers(lesson: Lesson) -> Text:
+    """Who may read it, in words that are true for whoever reads them; `LEVELS` are the author's own."""
+    if lesson.level is Level.NETWORK:
+        return _("this network")
     return LEVELS[lesson.level] if lesson.level else plain("—")
 
 
 def _held_back(lesson: Lesson) -> Reply:
     return Reply(
         _(
-            "{code} cannot be released like this yet: fewer than three cases of the Hub use this tool, "
+            "{code} cannot be released like this yet: fewer than three people of the Hub lead cases with this tool, "
             "so that it would tell whose it is. You can wait, or show it to coordinators and counsel only.",
             code=lesson.code,
         ),

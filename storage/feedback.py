@@ -2,7 +2,9 @@
 
 A lesson is its author's alone until the author and then counsel have released it. Its words are sealed under a key of
 its own, so that withdrawing it reaches every copy. Of its facts others see only a combination that at least three cases
-of the Hub share: what fewer share is made more general, or held back. What is seen is frozen when the author says yes.
+of the Hub share, led by at least three people: what fewer share is made more general, or held back. How long it took,
+what it cost and whether they would do it again no case tells: of that others see what three members told of cases that
+share the facts. What is seen is frozen when the author says yes.
 
 Released lessons are found by words, and yet no word of them is kept in clear: the index holds blinded tokens.
 """
@@ -16,11 +18,11 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Index, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, FromClause, Index, and_, delete, exists, func, insert, or_, select
 from sqlmodel import Field, col
 
 from storage import cases, codes, handles, members, privacy
-from storage.cases import Case, Teammate
+from storage.cases import Case, Part, Teammate
 from storage.members import Member, Role
 from storage.refused import Line, Refused
 from storage.sealed import ring
@@ -28,7 +30,7 @@ from storage.store import Session, execute, write
 from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
 
 THREE: Final = 3
-"""Fewer cases than this could be told apart by the facts that they share."""
+"""Fewer cases, or people, than this could be told apart by the facts that they share."""
 
 LONGEST_ANSWER: Final = 1200
 """Characters of each answer in words: a lesson is read in a minute, or not at all."""
@@ -100,6 +102,7 @@ class Lesson(Table, table=True):
         held: whether others see no facts at all; None: they were not chosen yet.
         seen_forum, seen_place, seen_stage, seen_outcome: the facts that others see beside the tool, unless it is held;
             the place is a jurisdiction or a region.
+        seen_duration, seen_cost, seen_again: what others see of these.
     """
 
     privacy: ClassVar[Privacy] = Privacy(
@@ -149,11 +152,26 @@ class Lesson(Table, table=True):
     seen_place: str | None = Field(default=None, max_length=60)
     seen_stage: str | None = Field(default=None, max_length=60)
     seen_outcome: str | None = Field(default=None, max_length=60)
+    seen_duration: Duration | None = one_of(Duration, nullable=True)
+    seen_cost: Cost | None = one_of(Cost, nullable=True)
+    seen_again: Again | None = one_of(Again, nullable=True)
 
     @property
     def seen(self) -> "Seen":
         """The facts that others see."""
-        return Seen(self.seen_forum, self.seen_place, self.seen_stage, self.seen_outcome, held=self.held is not False)
+        return Seen(
+            self.seen_forum,
+            self.seen_place,
+            self.seen_stage,
+            self.seen_outcome,
+            Bands(self.seen_duration, self.seen_cost, self.seen_again),
+            held=self.held is not False,
+        )
+
+    @property
+    def bands(self) -> "Bands":
+        """How long it took, what it cost and whether its author would do it again, as they told it."""
+        return Bands(self.duration, self.cost, self.again)
 
     @property
     def words(self) -> dict[str, str]:
@@ -221,6 +239,14 @@ class Region(NamedTuple):
     jurisdictions: Collection[str]
 
 
+class Bands(NamedTuple):
+    """What no case tells but lessons do; None: not told, or not seen."""
+
+    duration: Duration | None = None
+    cost: Cost | None = None
+    again: Again | None = None
+
+
 class Seen(NamedTuple):
     """The facts that others see beside the tool; held: none at all, not even the tool."""
 
@@ -228,6 +254,7 @@ class Seen(NamedTuple):
     place: str | None = None
     stage: str | None = None
     outcome: str | None = None
+    bands: Bands = Bands()
     held: bool = False
 
 
@@ -249,15 +276,21 @@ class Held(NamedTuple):
 
 _word: Final = core(LessonWord)
 _lesson: Final = core(Lesson)
+_case: Final = core(Case)
+_teammate: Final = core(Teammate)
 
 
 # What others see
 
 
 def gate(session: Session, lesson: Lesson, region: Region | None) -> Seen:
-    """The most of a lesson's facts that at least three cases share; a lesson without a case stands for one itself."""
+    """The most of a lesson's facts that at least three cases of three people share, and of its bands likewise.
+
+    A lesson without a case stands for one itself, which its author leads.
+    """
     fitting = (seen for seen in _ladder(lesson, region) if _shared(session, lesson, seen, region) >= THREE)
-    return next(fitting, Seen(held=True))
+    seen = next(fitting, Seen(held=True))
+    return seen if seen.held else seen._replace(bands=_bands(session, lesson, seen, region))
 
 
 def _ladder(lesson: Lesson, region: Region | None) -> Iterator[Seen]:
@@ -270,26 +303,73 @@ def _ladder(lesson: Lesson, region: Region | None) -> Iterator[Seen]:
         yield Seen(outcome=outcome)
 
 
-def _shared(session: Session, lesson: Lesson, seen: Seen, region: Region | None) -> int:
-    """How many cases share what would be seen."""
-    place = seen.place
-    among = None if place is None else region.jurisdictions if region and region.id == place else (place,)
-    known = cases.alike(
-        session,
-        tool=lesson.tool or "",
-        forum=seen.forum,
-        jurisdictions=among,
-        stage=seen.stage,
-        outcome=seen.outcome,
+def _bands(session: Session, lesson: Lesson, seen: Seen, region: Region | None) -> Bands:
+    """The most of what a lesson tells beside its facts that three told alike; what it cost goes first."""
+    told = lesson.bands
+    less = (
+        told,
+        told._replace(cost=None),
+        told._replace(again=None),
+        told._replace(duration=None),
+        *(Bands(**{name: getattr(told, name)}) for name in ("again", "duration", "cost")),
     )
-    return known + (lesson.case_id is None)
+    fitting = (bands for bands in less if _told_alike(session, lesson, seen._replace(bands=bands), region) >= THREE)
+    return next(fitting, Bands())
+
+
+def _same(table: FromClause, lesson: Lesson, seen: Seen, region: Region | None) -> list[ColumnElement[bool]]:
+    """What rows of a table with facts have in common with what would be seen of a lesson's."""
+    same: list[ColumnElement[bool]] = [table.c.tool == (lesson.tool or "")]
+    facts = (("forum", seen.forum), ("stage", seen.stage), ("outcome", seen.outcome))
+    same += [table.c[name] == fact for name, fact in facts if fact is not None]
+    if seen.place is not None:
+        among = region.jurisdictions if region and region.id == seen.place else (seen.place,)
+        same.append(table.c.jurisdiction.in_(among))
+    return same
+
+
+def _shared(session: Session, lesson: Lesson, seen: Seen, region: Region | None) -> int:
+    """How many cases share what would be seen, or how many people lead them, if that is fewer."""
+    leads = (_teammate.c.case_id == _case.c.id) & (_teammate.c.part == Part.LEAD) & _teammate.c.joined_at.is_not(None)
+    own = lesson.author_id if lesson.case_id is None else None
+    known, people, among_them = execute(
+        session,
+        select(
+            func.count(_case.c.id.distinct()),
+            func.count(_teammate.c.member_id.distinct()),
+            func.count().filter(_teammate.c.member_id == own),
+        )
+        .select_from(_case.outerjoin(_teammate, leads))
+        .where(*_same(_case, lesson, seen, region)),
+    ).one()
+    return int(min(known + (lesson.case_id is None), people + (own is not None and not among_them)))
+
+
+def _told_alike(session: Session, lesson: Lesson, seen: Seen, region: Region | None) -> int:
+    """How many people told of how many cases, whichever is fewer, what would be seen; the lesson itself counts."""
+    alike = [_lesson.c[name] == band for name, band in seen.bands._asdict().items() if band is not None]
+    if not alike:
+        return 0
+    others = execute(
+        session,
+        select(_lesson.c.author_id, func.coalesce(_lesson.c.case_id, _lesson.c.id))
+        .where(*_same(_lesson, lesson, seen, region), *alike, _lesson.c.id != lesson.id)
+        .where(_lesson.c.state != LessonState.DRAFT, _lesson.c.author_id.is_not(None))
+        .distinct(),
+    ).all()
+    authors = {lesson.author_id, *(author for author, _case_id in others)}
+    told_of = {lesson.case_id or lesson.id, *(case_id for _author, case_id in others)}
+    return min(len(authors), len(told_of))
 
 
 def _still_shared(session: Session, lesson: Lesson, region: Region | None) -> bool:
     """Whether what is frozen may be seen by those whom the author chose."""
-    if lesson.seen.held:
+    seen = lesson.seen
+    if seen.held:
         return lesson.held is True and lesson.level is Level.COORDINATORS
-    return _shared(session, lesson, lesson.seen, region) >= THREE
+    if _shared(session, lesson, seen, region) < THREE:
+        return False
+    return seen.bands == Bands() or _told_alike(session, lesson, seen, region) >= THREE
 
 
 # Questions
@@ -518,7 +598,8 @@ def freeze(session: Session, lesson: Lesson, region: Region | None) -> Seen:
         raise Refused("{code} says nothing yet that others could learn from.", code=lesson.code)
     check_words(session, lesson)
     seen = gate(session, lesson, region)
-    lesson.seen_forum, lesson.seen_place, lesson.seen_stage, lesson.seen_outcome, lesson.held = seen
+    lesson.seen_forum, lesson.seen_place, lesson.seen_stage, lesson.seen_outcome, bands, lesson.held = seen
+    lesson.seen_duration, lesson.seen_cost, lesson.seen_again = bands
     session.add(lesson)
     return seen
 
@@ -527,7 +608,7 @@ def offer(session: Session, lesson: Lesson, region: Region | None, now: datetime
     """Hand a draft to counsel, as its author saw it.
 
     Returns:
-        False, and nothing is changed, if the author has to look again: by now too few cases share what was frozen.
+        False, and nothing is changed, if the author has to look again: by now too few share what was frozen.
     """
     if lesson.state is not LessonState.DRAFT or not _still_shared(session, lesson, region):
         return False
@@ -602,13 +683,13 @@ def release(
     Only what `names_nobody` can outlive its author, if they chose so.
 
     Raises:
-        Refused: as `check_counsel` and `check_words`; or by now too few cases share what others would see.
+        Refused: as `check_counsel` and `check_words`; or by now too few share what others would see.
     """
     check_counsel(session, lesson, by)
     check_words(session, lesson)
     if not _still_shared(session, lesson, region):
         raise Refused(
-            "By now fewer than three cases share what others would see. Return it to its author: {line}",
+            "By now fewer than three people share what others would see. Return it to its author: {line}",
             line=Line(f"feedback return {lesson.code}"),
         )
     lesson.state, lesson.released_at = LessonState.RELEASED, now
@@ -668,6 +749,7 @@ def _to_draft(session: Session, lesson: Lesson, now: datetime) -> None:
     lesson.state, lesson.stays, lesson.idle_since = LessonState.DRAFT, False, now
     lesson.offered_at = lesson.released_at = None
     lesson.seen_forum = lesson.seen_place = lesson.seen_stage = lesson.seen_outcome = lesson.held = None
+    lesson.seen_duration = lesson.seen_cost = lesson.seen_again = None
     session.add(lesson)
 
 
