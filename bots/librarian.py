@@ -24,8 +24,9 @@ from yarl import URL
 from bots.app import library_of, store_of
 from bots.settings import Settings, WrongSetting
 from commands.core.shelf import follow, follow_meanings
-from knowledge.ingest import Draft, Places, Reading, Unfit, files, read
+from knowledge.ingest import Draft, Reading, Unfit, files, read
 from knowledge.ingest.declared import KINDS, UNKNOWN_KIND, UNKNOWN_PLACE, language_code, languages
+from knowledge.ingest.places import Places
 from knowledge.library import Library, Resource, Scope
 from knowledge.schema import EVERY_NETWORK, LANGUAGES, added
 from storage import library as book

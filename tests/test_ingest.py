@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from knowledge import ingest
-from knowledge.ingest import LARGEST, Draft, Places, Unfit, files, read
+from knowledge.ingest import LARGEST, Draft, Unfit, files, read
 from knowledge.ingest.bibtex import words
 from knowledge.ingest.child import Child
 from knowledge.ingest.declared import date, document, kind_of
 from knowledge.ingest.draft import Block, clean
 from knowledge.ingest.language import language
 from knowledge.ingest.passages import LONGEST, passages
+from knowledge.ingest.places import Places
 from knowledge.schema import LANGUAGES
 from tests import papers
 from tests.papers import LIBERTY, SVOBODA, specimens
@@ -139,6 +140,15 @@ def test_a_running_title_goes_whatever_its_numbers_are(said, head):
     for number in range(7, 12):
         assert head.format(number) not in whole(draft)
     assert whole(draft).count("That was the") == 5
+
+
+def test_a_long_book_with_a_running_title_is_read_in_time(said):
+    lines = papers.column(LIBERTY, width=60)
+    pages = [
+        [(70, 800, 8, f"Handbook {n}"), (70, 780, 8, "# 7 ##"), *lines[:4], (290, 30, 8, f"{n}")] for n in range(1500)
+    ]
+    (draft,) = said("x.pdf", papers.pdf(pages))
+    assert "Handbook" not in whole(draft)
 
 
 def test_what_a_title_page_announces_is_not_text_again_at_the_head_of_the_next(said):

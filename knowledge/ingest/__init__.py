@@ -13,10 +13,9 @@ from pathlib import Path
 from knowledge.ingest.child import Child
 from knowledge.ingest.draft import Draft, Reading, Unfit, line
 from knowledge.ingest.formats import SUFFIXES
-from knowledge.ingest.places import Places
 from knowledge.passage import Passage
 
-__all__ = ["LARGEST", "Draft", "Passage", "Places", "Reading", "Unfit", "files", "read"]
+__all__ = ["LARGEST", "Draft", "Passage", "Reading", "Unfit", "files", "read"]
 
 LARGEST = 50_000_000
 """Bytes of a file that is read."""

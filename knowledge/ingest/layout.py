@@ -199,12 +199,21 @@ def _without_running_titles(pages: Sequence[Sequence[Line]]) -> list[list[Line]]
     seen: defaultdict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for number, page in enumerate(pages):
         for each in _edges(page, EDGE):
-            seen[_title(each)][number] = each.text
+            seen[_title(each)][number] = each.text.casefold()
+    same = Counter((title, text) for title, texts in seen.items() for text in texts.values())
+    growing = {title for title, texts in seen.items() if _grow(texts)}
+
+    def times(printed: Line) -> int:
+        # The heading of an article or an entry has a number of its own, even if there is one on each page.
+        title, text = _title(printed), printed.text
+        heads = numbers_part(text) or begins_part(text) or printed.size > usual * LARGER
+        return len(seen[title]) if title in growing and not heads else same[title, text.casefold()]
+
     announced = " ".join(each.text for page in pages[:1] for each in page if each.size > usual * LARGER).casefold()
     kept = []
     for number, page in enumerate(pages):
-        titles = {each for each in _edges(page, EDGE) if _runs_along(seen[_title(each)], each, usual) > 2}
-        titles |= {each for each in _edges(page, 1) if _runs_along(seen[_title(each)], each, usual) > 1}
+        titles = {each for each in _edges(page, EDGE) if times(each) > 2}
+        titles |= {each for each in _edges(page, 1) if times(each) > 1}
         if number and page:
             # What the first page announces in large letters stands small above the others.
             head = max(page, key=_height)
@@ -216,24 +225,15 @@ def _without_running_titles(pages: Sequence[Sequence[Line]]) -> list[list[Line]]
     return kept
 
 
-def _runs_along(texts: Mapping[int, str], printed: Line, usual: float) -> int:
-    """Return on how many pages a line is the same, but for a number that grows as the pages do.
-
-    The heading of an article, an entry or whatever is set as a heading has a number of its own, even if one stands on
-    each page.
-    """
-    same = sum(text.casefold() == printed.text.casefold() for text in texts.values())
-    if numbers_part(printed.text) or begins_part(printed.text) or printed.size > usual * LARGER:
-        return same
-    numbers = [(page, [int(each) for each in _DIGITS.findall(text)]) for page, text in sorted(texts.items())]
-    columns = zip(*(found for _, found in numbers), strict=True)
+def _grow(texts: Mapping[int, str]) -> bool:
+    """Tell whether one of the numbers in texts that are alike but for their numbers mostly grows as their pages do."""
+    numbers = [(page, [int(each) for each in _DIGITS.findall(text)]) for page, text in texts.items()]
     steps = [after - before for (before, _), (after, _) in pairwise(numbers)]
-    in_step = any(
+    return any(
         2 * sum(after - before == step for (before, after), step in zip(pairwise(column), steps, strict=True))
         >= len(steps)
-        for column in columns
+        for column in zip(*(found for _, found in numbers), strict=True)
     )
-    return len(texts) if in_step else same
 
 
 def _usual(pages: Sequence[Sequence[Line]]) -> float:
@@ -254,7 +254,7 @@ def _height(printed: Line) -> float:
 
 
 def _title(printed: Line) -> tuple[str, int]:
-    return _DIGITS.sub("#", printed.text.casefold()), round(printed.bottom / 4)
+    return _DIGITS.sub("\0", printed.text.casefold()), round(printed.bottom / 4)
 
 
 def _held_together(pages: Sequence[Sequence[Line]], usual: float) -> Iterator[list[tuple[int, Line]]]:
