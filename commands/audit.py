@@ -1,4 +1,8 @@
-"""The audit: who did what that others must be able to check, as codes; reads are entries too."""
+"""The audit: who did what that others must be able to check, as codes; reads are entries too.
+
+Of what is confidential it shows that it was done, and when. Who did it would tell who works on cases, and with whom:
+that stands in the chain as a row id, for whoever has the database and a reason to look.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ def show(ctx: Context) -> Reply:
         (
             plain(str(entry.seq)),
             Text("{moment}", {"moment": entry.at}),
-            plain(_handle(ctx, entry.actor)),
+            plain(_handle(ctx, None if _is_confidential(ctx, entry.action) else entry.actor)),
             plain(entry.action),
-            plain("—" if _is_confidential(ctx, entry.action) else _object(ctx, entry.subject)),
+            plain(_object(ctx, None if _is_confidential(ctx, entry.action) else entry.subject)),
         )
         for entry in entries
     )
@@ -34,9 +38,12 @@ def show(ctx: Context) -> Reply:
 
 
 def _is_confidential(ctx: Context, action: str) -> bool:
-    """Whose case a code is, coordinators are not to learn from what was done with it."""
-    feature = ctx.commands.feature_of.get(action)
-    return feature is not None and feature.confidential
+    """Tell whether an action is nobody's business but the actor's: its feature is confidential, or what it needs."""
+    command = ctx.commands.by_path.get(action)
+    if command is None:
+        return False
+    needed = any(param.kind.confidential for param in command.params.values() if param.required)
+    return needed or ctx.commands.feature_of[action].confidential
 
 
 def _handle(ctx: Context, member_id: UUID | None) -> str:

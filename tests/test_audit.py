@@ -6,8 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from commands import FEATURES
 from storage import audit
 from storage.store import Session, Store
+from tests.transcript import Stage
 
 ANN = UUID(int=1)
 
@@ -89,3 +91,34 @@ async def test_processes_that_append_at_once_make_one_chain(open_store: Callable
     await asyncio.gather(*(store.run(entries(2, now)) for store in stores for _ in range(8)))
     assert await stores[0].run(audit.verify) is None
     assert len(await stores[0].run(lambda s: audit.recent(s, "uj", 100))) == 48
+
+
+async def test_nobody_reads_in_the_audit_who_works_on_cases_and_with_whom(sqlite_store: Store) -> None:
+    stage = Stage(sqlite_store)
+    cast = {"ann": "member", "rita": "member", "mara": "mentor", "cleo": "coordinator", "ada": "admin+coordinator"}
+    for name, role in cast.items():
+        await stage.cast(name, role, "en", "Europe/Kyiv")
+    await stage.say("ann", "case open tool=uj-complaint title=Nightjar forum=prosecutor jurisdiction=DE")
+    code = next(word.strip(",.:") for word in " ".join(stage.lines).split() if word.startswith("C-"))
+    for who, line in (
+        ("ann", f"case invite {code} rita part=researcher"),
+        ("rita", f"case join {code}"),
+        ("ann", "feedback give tool=uj-complaint worked=patience"),
+        ("ann", "ask put which court hears such complaints"),
+        ("mara", "hours offer Tue 16:00-18:00"),
+    ):
+        await stage.say(who, line)
+    confidential = {feature.name for feature in FEATURES if feature.confidential}
+    for reader in ("cleo", "ada"):
+        stage.lines.clear()
+        await stage.say(reader, "audit show")
+        rows = [line.split() for line in stage.lines if any(action in line for action in (*confidential, "hours"))]
+        assert {"case open", "case invite", "case join"} <= _actions(stage.lines)
+        for row in rows:
+            named = set(cast) & set(row)
+            assert named == ({"mara"} if "hours" in row else set()), row
+        assert code not in " ".join(stage.lines)
+
+
+def _actions(lines: list[str]) -> set[str]:
+    return {" ".join(line.split()[-3:-1]) for line in lines}
