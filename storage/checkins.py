@@ -3,20 +3,22 @@
 The day of a rhythm is the key: one row for each case and day, so that no restart, no second process and no clock that
 is set back asks twice. A question that nobody answers is followed once after two days, and two days later told to the
 coordinators, by the case's code. What was answered can be put right, and every former version stays; the one line of
-words that an answer may hold is sealed under a key of its own, so that it alone can be destroyed.
+words that an answer may hold is sealed under a key of its own, so that it alone can be destroyed. The other three
+are codes in clear, to be counted: that one was erased is written down like the erasure of a person, so that what an
+older store brings back is blanked again before anybody sees it.
 """
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Index, Row, UniqueConstraint, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Index, Row, UniqueConstraint, bindparam, delete, exists, func, insert, or_, select, text, update
 from sqlmodel import Field, col
 
 from storage import codes, privacy
@@ -26,6 +28,7 @@ from storage.members import Member
 from storage.recurrence import zone_of
 from storage.refused import Line, Refused
 from storage.rhythm import Calm, Every, Rhythm, country_of
+from storage.sealed import ring
 from storage.store import Session, changed, execute, write
 from storage.table import UTC, Erasure, Privacy, Sealed, Table, core, new_id, one_of, sealed
 
@@ -38,6 +41,7 @@ EARLIEST_AGAIN: Final = timedelta(hours=20)
 LONGEST_SNOOZE: Final = timedelta(days=14)
 
 _CODE_LENGTH: Final = 7
+_MOST_MARKS: Final = 1000  # in one question to the database
 _NOON: Final = 12 * 60
 _THREE_YEARS: Final = timedelta(days=3 * 365)
 
@@ -76,7 +80,8 @@ class CaseRhythm(Table, table=True):
         every, weekday, minute, since: the rhythm, on that person's wall; see `Rhythm`.
         holidays: the country whose public holidays are kept; None: none.
         zone: the zone for which `next_at` was worked out.
-        paused_until: no day of the rhythm before this one; None: no pause.
+        paused_until: no day of the rhythm before this one, and no answer is missed to what was asked before it; None:
+            there was no pause, nor a time without a rhythm.
         next_day: the day of the rhythm that comes next.
         next_at: when to look at it; who is away, or keeps a holiday, is looked at again later.
     """
@@ -168,6 +173,12 @@ class CheckinAnswer(Table, table=True):
     by: UUID | None = Field(default=None, index=True)
     at: datetime = Field(sa_type=UTC)
 
+    @property
+    def says(self) -> "Answers":
+        """The four answers."""
+        words = self.blocked.text if self.blocked is not None else None
+        return Answers(self.moved, self.stage, words, Need(self.need) if self.need is not None else None)
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -182,6 +193,9 @@ class Answers:
 PARTS: Final = ("moved", "stage", "blocked", "need")
 """The four answers; each can be erased alone."""
 
+CODES: Final = ("moved", "stage", "need")
+"""The answers that are kept in clear: a backup that has them can be read, until it is deleted."""
+
 
 class Asked(NamedTuple):
     """Somebody to ask, to remind, or to tell of; `key` is its occurrence: whoever says it says it once."""
@@ -195,12 +209,20 @@ class Asked(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A check-in and what it says now: None while it is not answered; `versions` tells how often it was put right."""
+    """A check-in and what it says now.
+
+    Attributes:
+        answers: what it says; None: it is not answered yet.
+        answered_at: when it was answered first.
+        amended_at: when it was put right last; None: never.
+        versions: how many there are of the answer.
+    """
 
     checkin: Checkin
-    answers: Answers | None
-    answered_at: datetime | None
-    versions: int
+    answers: Answers | None = None
+    answered_at: datetime | None = None
+    amended_at: datetime | None = None
+    versions: int = 0
 
 
 _rhythm: Final = core(CaseRhythm)
@@ -208,6 +230,7 @@ _checkin: Final = core(Checkin)
 _answer: Final = core(CheckinAnswer)
 _case: Final = core(Case)
 _member: Final = core(Member)
+_erased: Final = core(privacy.Erased)
 
 
 # Questions
@@ -233,31 +256,49 @@ def by_code(session: Session, typed: str, case_ids: Iterable[UUID]) -> Checkin |
 def history(session: Session, case: Case) -> list[Told]:
     """Every check-in of a case with what it says now, the earliest first."""
     rows = session.scalars(select(Checkin).where(col(Checkin.case_id) == case.id).order_by(col(Checkin.day))).all()
-    answers = select(CheckinAnswer).where(col(CheckinAnswer.checkin_id).in_([row.id for row in rows]))
-    latest: dict[UUID, CheckinAnswer] = {}
-    for answer in session.scalars(answers.order_by(col(CheckinAnswer.version))):
-        latest[answer.checkin_id] = answer
-    return [_told(row, latest.get(row.id)) for row in rows]
+    answers: dict[UUID, list[CheckinAnswer]] = {}
+    for answer in _answers(session, [row.id for row in rows]):
+        answers.setdefault(answer.checkin_id, []).append(answer)
+    return [_told(row, answers.get(row.id, [])) for row in rows]
 
 
 def versions(session: Session, checkin: Checkin) -> list[CheckinAnswer]:
     """Every version of an answer, the first one first."""
-    found = select(CheckinAnswer).where(col(CheckinAnswer.checkin_id) == checkin.id)
-    return list(session.scalars(found.order_by(col(CheckinAnswer.version))))
+    return _answers(session, [checkin.id])
 
 
 def overdue(session: Session, network: str) -> list[str]:
-    """The codes of a network's open cases of which the coordinators were told that nobody answers."""
+    """The codes of a network's open cases that nobody answers for, whatever the day of the week.
+
+    The coordinators were told of the open question; or one was missed, and nobody has answered since. What a pause has
+    dropped is not missed, nor what was asked in a rhythm that was stopped.
+    """
+    told = exists().where(
+        _checkin.c.case_id == _case.c.id, _checkin.c.state == CheckinState.OPEN, _checkin.c.step.is_(None)
+    )
+    later = _checkin.alias("later")
+    missed = (
+        exists()
+        .where(
+            _checkin.c.case_id == _case.c.id,
+            _checkin.c.state == CheckinState.MISSED,
+            or_(_rhythm.c.paused_until.is_(None), _checkin.c.day >= _rhythm.c.paused_until),
+            ~exists().where(
+                later.c.case_id == _case.c.id,
+                later.c.state == CheckinState.ANSWERED,
+                later.c.asked_at >= _checkin.c.asked_at,
+            ),
+        )
+        .correlate(_case, _rhythm)
+    )
     late = (
         select(_case.c.code)
-        .join(_checkin, _checkin.c.case_id == _case.c.id)
+        .outerjoin(_rhythm, _rhythm.c.case_id == _case.c.id)
         .where(
             _case.c.network == network,
             _case.c.closed_at.is_(None),
-            _checkin.c.state == CheckinState.OPEN,
-            _checkin.c.step.is_(None),
+            or_(told, _rhythm.c.case_id.is_not(None) & missed),
         )
-        .distinct()
     )
     return sorted(execute(session, late).scalars())
 
@@ -271,14 +312,15 @@ def needs(session: Session, *, network: str, since: datetime) -> Counter[Need]:
         .subquery()
     )
     named = (
-        select(_answer.c.need, func.count())
+        select(_answer.c.id, _answer.c.need)
         .join(newest, (newest.c.checkin_id == _answer.c.checkin_id) & (newest.c.version == _answer.c.version))
         .join(_checkin, _checkin.c.id == _answer.c.checkin_id)
         .join(_case, _case.c.id == _checkin.c.case_id)
         .where(_case.c.network == network, _answer.c.need.is_not(None), _answer.c.need != Need.NOTHING)
-        .group_by(_answer.c.need)
     )
-    return Counter({Need(need): n for need, n in execute(session, named)})
+    found = execute(session, named).all()
+    back = _brought_back(session, [(row.id, "need") for row in found])
+    return Counter(Need(row.need) for row in found if (row.id, "need") not in back)
 
 
 # Rules
@@ -313,6 +355,7 @@ def set_rhythm(
     if case.closed_at is not None:
         raise Refused("The case {code} is closed.", code=case.code)
     kept = country_of(member.zone) if holidays == "" else holidays
+    former = rhythm_of(session, case)
     today = now.astimezone(zone_of(member.zone)).date()
     rhythm = Rhythm(every, weekday, minute, today)
     calm = _calm(member, kept)
@@ -325,7 +368,7 @@ def set_rhythm(
         "since": today,
         "holidays": kept,
         "zone": member.zone,
-        "paused_until": None,
+        "paused_until": today if former is None or former.paused_until is not None else None,
         "next_day": day,
         "next_at": calm.asks_at(day, minute),
     }
@@ -385,8 +428,9 @@ def answer(
 ) -> Checkin:
     """Keep what somebody says of a case: the answer to the open question, or an early one to the next.
 
-    An early answer stands for the next day of the rhythm, which is not asked any more. A case without a rhythm can be
-    told of at any day.
+    An early answer stands for the next day of the rhythm, which is not asked any more, and for no other: what is said
+    once more before that day has passed takes its place, as its next version. A case without a rhythm can be told of
+    at any day.
 
     Raises:
         Refused: it was answered just now, perhaps on another device; or the case is closed.
@@ -400,7 +444,7 @@ def answer(
             .join(CheckinAnswer, col(CheckinAnswer.checkin_id) == Checkin.id)
             .where(col(Checkin.case_id) == case.id)
             .group_by(*_checkin.c)
-            .order_by(col(Checkin.day).desc())
+            .order_by(func.max(col(CheckinAnswer.at)).desc())
         ).first()
         if latest is not None and now - latest[1] < EARLIEST_AGAIN:
             raise Refused(
@@ -408,10 +452,10 @@ def answer(
                 moment=latest[1],
                 amend=Line(f"case amend {latest[0].code}"),
             )
-        checkin = _early(session, case, today=today, now=now, rng=rng)
+        checkin = _told_of(session, case, today=today) or _early(session, case, today=today, now=now, rng=rng)
     checkin.state, checkin.step, checkin.due_at = CheckinState.ANSWERED, None, None
     session.add(checkin)
-    _keep(session, checkin, answers, version=1, by=by, now=now)
+    _keep(session, checkin, answers, version=len(versions(session, checkin)) + 1, by=by, now=now)
     return checkin
 
 
@@ -424,28 +468,27 @@ def amend(session: Session, checkin: Checkin, *, answers: Answers, by: UUID, now
     former = versions(session, checkin)
     if not former:
         raise Refused("That check-in was not answered yet.")
-    latest = former[-1]
-    words = latest.blocked.text if latest.blocked is not None else None
+    latest = former[-1].says
     merged = Answers(
         moved=latest.moved if answers.moved is None else answers.moved,
         stage=answers.stage or latest.stage,
-        blocked=words if answers.blocked is None else answers.blocked,
+        blocked=latest.blocked if answers.blocked is None else answers.blocked,
         need=answers.need or latest.need,
     )
-    if merged == Answers(latest.moved, latest.stage, words, latest.need):
-        return _told(checkin, latest)
-    return _told(checkin, _keep(session, checkin, merged, version=latest.version + 1, by=by, now=now))
+    if merged != latest:
+        former.append(_keep(session, checkin, merged, version=former[-1].version + 1, by=by, now=now))
+    return _told(checkin, former)
 
 
 def erase_part(session: Session, checkin: Checkin, part: str, now: datetime) -> bool:
     """Erase one of the four answers alone, in every version; False if there was nothing.
 
-    Of words the key is destroyed, so that no backup can tell them.
+    Of words the key is destroyed, so that no backup can tell them. Of a code it is written down that it was erased, in
+    both stores and without telling what: a backup that is restored does not bring it back.
     """
     rows = [row for row in versions(session, checkin) if getattr(row, part) is not None]
     for row in rows:
-        if part == "blocked":
-            privacy.destroy(session, row.id, now)
+        privacy.destroy(session, row.id if part == "blocked" else _trace(row.id, part), now)
         setattr(row, part, None)
         session.add(row)
     session.flush()
@@ -645,6 +688,18 @@ def _told_early(session: Session, asked: list[dict[str, Any]]) -> set[UUID]:
     return {row.case_id for row in execute(session, told) if days[row.case_id] == row.day} if days else set()
 
 
+def _told_of(session: Session, case: Case, *, today: date) -> Checkin | None:
+    """The check-in that was answered for today, or early for the next day of the rhythm."""
+    row = rhythm_of(session, case)
+    told = select(Checkin).where(
+        col(Checkin.case_id) == case.id,
+        col(Checkin.state) == CheckinState.ANSWERED,
+        col(Checkin.day) >= today,
+        col(Checkin.day) <= (row.next_day if row is not None else today),
+    )
+    return session.scalars(told.order_by(col(Checkin.day).desc())).first()
+
+
 def _early(session: Session, case: Case, *, today: date, now: datetime, rng: random.Random) -> Checkin:
     """The check-in for which an answer without a question stands: the next day of the rhythm, or today."""
     row = rhythm_of(session, case)
@@ -687,11 +742,43 @@ def _keep(
     return row
 
 
-def _told(checkin: Checkin, latest: CheckinAnswer | None) -> Told:
-    if latest is None:
-        return Told(checkin, None, None, 0)
-    blocked = latest.blocked.text if latest.blocked is not None else None
-    return Told(checkin, Answers(latest.moved, latest.stage, blocked, latest.need), latest.at, latest.version)
+def _answers(session: Session, checkin_ids: list[UUID]) -> list[CheckinAnswer]:
+    """Every version of the answers to some check-ins, the first ones first; what was erased alone is blank in them."""
+    found = select(CheckinAnswer).where(col(CheckinAnswer.checkin_id).in_(checkin_ids))
+    rows = list(session.scalars(found.order_by(col(CheckinAnswer.version))))
+    kept = [(row.id, part) for row in rows for part in CODES if getattr(row, part) is not None]
+    back = _brought_back(session, kept)
+    for row in rows:
+        for part in CODES:
+            if (row.id, part) in back:
+                setattr(row, part, None)
+                session.add(row)
+    return rows
+
+
+def _brought_back(session: Session, kept: list[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
+    """Those of the codes of some answers that were erased alone, and came back with a store that was restored."""
+    keys = ring()
+    marks = {keys.blind("erasure", _trace(row_id, part).hex): (row_id, part) for row_id, part in kept}
+    found: set[tuple[UUID, str]] = set()
+    wanted = list(marks)
+    for start in range(0, len(wanted), _MOST_MARKS):
+        erased = select(_erased.c.mark).where(_erased.c.mark.in_(wanted[start : start + _MOST_MARKS]))
+        found |= {marks[bytes(mark)] for mark in execute(session, erased).scalars()}
+    return found
+
+
+def _trace(row_id: UUID, part: str) -> UUID:
+    """What is written down when one code of an answer is erased: an id that is nothing else's."""
+    return uuid5(row_id, part)
+
+
+def _told(checkin: Checkin, said: Sequence[CheckinAnswer]) -> Told:
+    """A check-in and the versions of its answer, the first one first."""
+    if not said:
+        return Told(checkin)
+    first, latest = said[0], said[-1]
+    return Told(checkin, latest.says, first.at, latest.at if len(said) > 1 else None, len(said))
 
 
 def _settle(session: Session, case_ids: list[UUID], state: CheckinState) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import count, pairwise
+from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -402,6 +404,48 @@ async def test_an_early_answer_stands_for_the_next_day(desk: Desk) -> None:
     assert [each.checkin.day for each in await desk.told()] == [date(2026, 11, 3), date(2026, 11, 10)]
 
 
+async def test_of_early_answers_only_the_last_counts_and_no_second_day_is_taken(desk: Desk) -> None:
+    desk.now = datetime(2026, 11, 5, 9, 0, tzinfo=UTC)
+    await desk.do(
+        lambda s, mine, ann: checkins.set_rhythm(
+            s, mine.case, member=ann, every=Every.QUARTER, weekday=1, minute=600, now=desk.now
+        )
+    )
+    due = await desk.do(lambda s, mine, _ann: checkins.rhythm_of(s, mine.case).next_day)  # type: ignore[union-attr]
+    begun = desk.now
+    for words in ("one", "two", "three"):
+        await desk.answer(replace(SAID, blocked=words))
+        desk.now += timedelta(days=1)
+    (told,) = await desk.told()
+    assert told.answers is not None
+    assert (told.checkin.day, told.versions, told.answers.blocked) == (due, 3, "three")
+    assert (told.answered_at, told.amended_at) == (begun, begun + timedelta(days=2))
+    following = await desk.do(lambda s, mine, _ann: checkins.rhythm_of(s, mine.case).next_day)  # type: ignore[union-attr]
+    assert isinstance(due, date)
+    assert isinstance(following, date)
+    assert timedelta(80) < following - due < timedelta(100), "the day after the one that was told of is still asked"
+
+
+async def test_a_shorter_rhythm_takes_early_answers_for_its_own_days(desk: Desk) -> None:
+    def quarterly(session: Session, mine: Mine, ann: Member) -> object:
+        facts = {"member": ann, "weekday": 1, "minute": 600, "now": desk.now}
+        return checkins.set_rhythm(session, mine.case, every=Every.QUARTER, **facts)  # type: ignore[arg-type]
+
+    def weekly(session: Session, mine: Mine, ann: Member) -> object:
+        facts = {"member": ann, "weekday": 3, "minute": 600, "now": desk.now}
+        return checkins.set_rhythm(session, mine.case, every=Every.WEEK, **facts)  # type: ignore[arg-type]
+
+    desk.now = datetime(2026, 11, 5, 9, 0, tzinfo=UTC)
+    await desk.do(quarterly)
+    await desk.answer()
+    desk.now += timedelta(days=1)
+    await desk.do(weekly)
+    await desk.answer()
+    assert [each.checkin.day for each in await desk.told()] == [date(2026, 11, 12), date(2027, 2, 2)]
+    with pytest.raises(Refused, match="answered already"):
+        await desk.answer()
+
+
 async def test_a_late_answer_is_taken_as_long_as_nothing_else_was_asked(desk: Desk) -> None:
     await desk.until(date(2026, 11, 9))
     await desk.answer()
@@ -413,6 +457,36 @@ async def test_a_late_answer_is_taken_as_long_as_nothing_else_was_asked(desk: De
 async def test_what_was_not_answered_is_missed_when_the_next_is_asked(desk: Desk) -> None:
     await desk.until(date(2026, 11, 10))
     assert [each.checkin.state for each in await desk.told()] == [CheckinState.MISSED, CheckinState.OPEN]
+
+
+async def test_a_case_that_nobody_answered_for_stays_overdue_on_every_day_until_somebody_does(desk: Desk) -> None:
+    await desk.until(date(2026, 11, 9))
+    (code,) = await desk.store.run(lambda s: checkins.overdue(s, "uj"))
+    for day in range(10, 24):
+        await desk.until(date(2026, 11, day))
+        assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == [code], day
+    await desk.answer()
+    assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == []
+    await desk.until(date(2026, 11, 25))
+    assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == [], "the next question was just asked"
+
+
+async def test_what_a_pause_or_a_stop_drops_is_not_overdue_when_it_goes_on(desk: Desk) -> None:
+    await desk.until(date(2026, 11, 10))
+    assert len(await desk.store.run(lambda s: checkins.overdue(s, "uj"))) == 1
+    await desk.do(lambda s, mine, _a: checkins.pause(s, mine.case, until=date(2026, 11, 24), now=desk.now))
+    assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == []
+    await desk.until(date(2026, 11, 25))
+    assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == [], "asked yesterday"
+
+    def again(session: Session, mine: Mine, ann: Member) -> object:
+        facts = {"member": ann, "every": Every.WEEK, "weekday": 1, "minute": 600, "now": desk.now}
+        return checkins.set_rhythm(session, mine.case, **facts)  # type: ignore[arg-type]
+
+    await desk.do(lambda s, mine, _a: checkins.stop(s, mine.case))
+    assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == []
+    await desk.do(again)
+    assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == []
 
 
 async def test_a_second_answer_at_once_is_told_that_there_is_one(desk: Desk) -> None:
@@ -451,6 +525,30 @@ async def test_one_answer_is_erased_alone_and_no_key_is_left_that_could_open_it(
     (left,) = await desk.told()
     assert left.answers == Answers(True, "filed", None, Need.FUNDS)
     assert not await desk.do(lambda s, _m, _a: checkins.erase_part(s, told.checkin, "blocked", desk.now))
+
+
+async def test_no_backup_that_is_restored_brings_back_one_of_the_answers(sqlite_store: Store, tmp_path: Path) -> None:
+    desk = Desk(sqlite_store)
+    await desk.furnish()
+    await desk.until(date(2026, 11, 3))
+    await desk.answer()
+    with sqlite3.connect(tmp_path / "hub.db") as source, sqlite3.connect(tmp_path / "backup.db") as backup:
+        source.backup(backup)
+    (told,) = await desk.told()
+    for part in checkins.PARTS:
+        assert await desk.do(lambda s, _m, _a, part=part: checkins.erase_part(s, told.checkin, part, desk.now))
+    with sqlite3.connect(tmp_path / "backup.db") as backup, sqlite3.connect(tmp_path / "hub.db") as target:
+        backup.backup(target)
+    await desk.store.run(lambda s: privacy.restored(s, desk.now))
+    week = desk.now - timedelta(days=7)
+    assert await desk.store.run(lambda s: checkins.needs(s, network="uj", since=week)) == Counter()
+    (back,) = await desk.told()
+    assert back.answers == Answers(None, None, None, None)
+
+    def in_clear(session: Session) -> list[object]:
+        return [getattr(each, part) for each in checkins.versions(session, told.checkin) for part in checkins.CODES]
+
+    assert await desk.store.run(in_clear) == [None, None, None]
 
 
 async def test_a_snoozed_question_comes_again_and_only_then_is_followed(desk: Desk) -> None:
