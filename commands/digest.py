@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from commands.core import (
     Bars,
@@ -126,7 +127,7 @@ def write(ctx: Post, network: str) -> Reply:
         _(
             "Digest of {network}, the week to {day}",
             network=ctx.hub.networks[network].name,
-            day=ctx.now.date(),
+            day=ctx.now.astimezone(ZoneInfo(ctx.hub.networks[network].zone)).date(),
         ),
         *([_("This needs a decision:"), *decisions] if decisions else [_("Nothing needs a decision.")]),
         Fields(
@@ -199,8 +200,10 @@ def _cases(ctx: Post, network: str) -> list[Text | Table | Fields]:
     )
     if not (rows or needs or released):
         return []
+    # A total beside counts that are held back would tell them: by subtraction, or because each is one at least.
+    all_told = len(counted) <= 1 or all(each.n >= FEW for each in counted)
     facts = [
-        (_("Open cases"), _count(sum(each.n for each in counted))),
+        *([(_("Open cases"), _count(sum(each.n for each in counted)))] if all_told else []),
         *(
             (_("Needed this week: {need}", need=name), _count(needs[need]))
             for need, name in NEEDS.items()

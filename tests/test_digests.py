@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from storage import digests
 from storage.recurrence import Occurrence, Schedule
 from storage.refused import Refused
 from storage.store import Session, Store
+from tests.transcript import Stage
 
 FRIDAY = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 23, 7, tzinfo=UTC)  # 09:00 in Kyiv
@@ -113,6 +115,23 @@ async def test_of_several_that_find_a_digest_due_one_makes_it(store: Store, open
 
     others = [open_store() for _ in range(3)]
     assert sum(await asyncio.gather(*(each.run(tick) for each in (store, *others) for _ in range(5)))) == 1
+
+
+@pytest.mark.parametrize(("filed", "told"), [(0, "4"), (1, None), (2, None)])
+async def test_no_total_stands_beside_counts_that_are_held_back(store: Store, filed: int, told: str | None) -> None:
+    stage = Stage(store)
+    await stage.cast("ann", "member", "en", "Europe/Kyiv")
+    await stage.cast("vera", "coordinator", "en", "Europe/Kyiv")
+    for number in range(4):
+        await stage.say("ann", f"case open uj-complaint title=n{number} forum=prosecutor jurisdiction=DE")
+        if number < filed:
+            code = re.findall(r"C-[0-9A-Z]{6}", stage.lines[-3])[0]
+            await stage.say("ann", f"case stage {code} filed")
+    stage.lines.clear()
+    await stage.say("vera", "digest preview")
+    (total,) = re.findall(r"^ *Open cases: (.*)$", "\n".join(stage.lines), re.MULTILINE) or [None]
+    assert total == told
+    assert ("< 3" in "\n".join(stage.lines).partition("New lessons")[2]) is bool(filed)
 
 
 @given(
