@@ -499,7 +499,7 @@ def note_outcome(
         now: when.
 
     Returns:
-        Whether the team is to be asked now what others can learn from it: at the first outcome.
+        Whether the team is to be asked now what others can learn from it: at the first outcome, if nobody told yet.
 
     Raises:
         Refused: the day lies ahead; or this person reads along only, or the case is closed.
@@ -508,12 +508,9 @@ def note_outcome(
     if day > today:
         raise Refused("That day lies ahead: {day}.", day=day)
     former, case.outcome = case.outcome, outcome
-    first = case.feedback_asked == 0
-    if first:
-        case.feedback_asked, case.feedback_at = 1, now + ASK_AGAIN_AFTER
     session.add(case)
     _happened(session, case, What.OUTCOME, value=outcome, former=former, day=day, words=place, by=by, now=now)
-    return first
+    return _asks(case, now)
 
 
 def feedback_due(session: Session, now: datetime, limit: int = 200) -> list[Case]:
@@ -528,16 +525,22 @@ def feedback_due(session: Session, now: datetime, limit: int = 200) -> list[Case
 
 def feedback_given(session: Session, case_id: UUID) -> None:
     """Ask no more: somebody has told what others can learn from the case."""
-    execute(session, update(_case).where(_case.c.id == case_id).values(feedback_at=None))
+    given = update(_case).where(_case.c.id == case_id)
+    execute(session, given.values(feedback_asked=MOST_FEEDBACK_ASKED, feedback_at=None))
 
 
-def close(session: Session, mine: Mine, *, by: UUID | None, now: datetime) -> None:
+def close(session: Session, mine: Mine, *, by: UUID | None, now: datetime) -> bool:
     """Close a case; its team can read it on, and nothing of it changes any more.
+
+    Returns:
+        Whether the team is to be asked now what others can learn from it: if no outcome has asked, and nobody told.
 
     Raises:
         Refused: this person reads along only, or it is closed already.
     """
-    _close(session, to_change(mine), by=by, now=now)
+    case = to_change(mine)
+    _close(session, case, by=by, now=now)
+    return _asks(case, now)
 
 
 def leave_team(session: Session, mine: Mine, *, member: UUID, now: datetime) -> Left:
@@ -601,6 +604,14 @@ def _without(session: Session, case: Case, now: datetime) -> Left:
     if forgotten:
         privacy.destroy(session, case.id, now)
     return Left(case, heir, closed, forgotten)
+
+
+def _asks(case: Case, now: datetime) -> bool:
+    """Count that the team is asked for feedback the first time, and plan the second; False: it was asked, or told."""
+    first = case.feedback_asked == 0
+    if first:
+        case.feedback_asked, case.feedback_at = 1, now + ASK_AGAIN_AFTER
+    return first
 
 
 def _close(session: Session, case: Case, *, by: UUID | None, now: datetime) -> None:

@@ -202,6 +202,31 @@ async def test_nobody_is_asked_for_feedback_that_was_given(case: Store) -> None:
     assert await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=400))) == []
 
 
+async def test_closing_asks_for_feedback_unless_an_outcome_did_or_somebody_told(case: Store) -> None:
+    def outcome(session: Session, name: str) -> bool:
+        by, today = who(session, name).id, NOW.date()
+        return cases.note_outcome(
+            session, mine(session, name), outcome="opened", day=today, today=today, place=None, by=by, now=NOW
+        )
+
+    def close(session: Session, name: str) -> bool:
+        return cases.close(session, mine(session, name), by=who(session, name).id, now=NOW)
+
+    assert await case.run(lambda s: outcome(s, "ann"))
+    assert not await case.run(lambda s: close(s, "ann")), "the outcome asked"
+    assert len(await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=92)))) == 1, "the second and last"
+
+    await case.run(lambda s: open_case(s, "bob", "without an outcome"))
+    assert await case.run(lambda s: close(s, "bob"))
+    assert len(await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=92)))) == 1
+
+    await case.run(lambda s: open_case(s, "mara", "told before"))
+    await case.run(lambda s: cases.feedback_given(s, mine(s, "mara").case.id))
+    assert not await case.run(lambda s: outcome(s, "mara"))
+    assert not await case.run(lambda s: close(s, "mara"))
+    assert await case.run(lambda s: cases.feedback_due(s, NOW + timedelta(days=92))) == []
+
+
 async def test_a_closed_case_can_be_read_and_not_changed(case: Store) -> None:
     def close(session: Session) -> None:
         cases.close(session, mine(session, "ann"), by=who(session, "ann").id, now=NOW)
@@ -358,6 +383,134 @@ async def test_three_years_after_its_end_a_case_is_gone_and_its_words_with_it(ca
     assert (await case.run(lambda s: privacy.sweep(s, NOW + timedelta(days=1100))))["case"] == 1
 
     assert await case.run(lambda _session: ring().erased(case_id))
+
+
+# What its team sees and does
+
+
+async def test_notes_of_stages_and_pointers_of_outcomes_are_shown_to_those_who_may_read_the_case(stage: Stage) -> None:
+    code = code_in(stage)
+    await stage.cast("cora", "counsel", "en", "Europe/Kyiv")
+    await stage.say("ann", f'case stage {code} filed note="the lighthouse"')
+    await stage.say("ann", f'case outcome {code} opened yesterday where="vault seven"')
+    for name in ("ann", "cora"):
+        await stage.say(name, f"case history {code}")
+        assert "Filed: the lighthouse" in last(stage, name)
+        assert "vault seven" in last(stage, name)
+        await stage.say(name, f"case show {code}")
+        assert "Its record: vault seven" in last(stage, name)
+    await stage.say("bob", f"case history {code}")
+    assert "no case with that code" in last(stage, "bob")
+
+
+async def test_days_are_those_on_the_readers_wall(stage: Stage) -> None:
+    stage.now = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
+    await stage.say("ann", 'case open uj-complaint title="late" forum=prosecutor jurisdiction=DE')
+    late = re.findall(r"C-[0-9A-Z]{6}", last(stage, "ann"))[0]
+    for line in (
+        f"case stage {late} filed",
+        f"case outcome {late} opened today",
+        f"case record {late} where=box",
+        f"case checkin {late} yes filed nothing -",
+        f"case history {late}",
+    ):
+        await stage.say("ann", line)
+    assert "Nov 20" not in last(stage, "ann")
+    assert last(stage, "ann").index("opened") < last(stage, "ann").index("Filed"), "in the order in which it was said"
+    await stage.say("ann", f"case close {late} sure=yes")
+    await stage.say("ann", f"case show {late}")
+    assert last(stage, "ann").count("Nov 21") == 3, "the outcome, the record and the closing"
+    assert "Nov 20" not in last(stage, "ann")
+
+
+async def join_in(stage: Stage, name: str, part: str) -> str:
+    code = code_in(stage)
+    await stage.say("ann", f"case invite {code} {name} part={part}")
+    await stage.say(name, f"case join {code}")
+    return code
+
+
+async def test_whoever_may_not_move_the_case_keeps_the_answer_that_names_another_stage(stage: Stage) -> None:
+    code = await join_in(stage, "bob", "researcher")
+    await stage.say("bob", f'case checkin {code} yes filed nothing "the registry is slow"')
+    assert "Thank you" in last(stage, "bob")
+    assert "“In preparation” as before" in last(stage, "bob")
+    await stage.say("ann", f"case history {code}")
+    assert "the registry is slow" in last(stage, "ann")
+    await stage.say("ann", f"case show {code}")
+    assert "Stage: In preparation" in last(stage, "ann")
+
+
+async def test_what_an_answer_said_before_is_shown_to_the_lead_and_whoever_said_it(stage: Stage) -> None:
+    code = await join_in(stage, "bob", "researcher")
+    await stage.cast("cora", "counsel", "en", "Europe/Kyiv")
+    await stage.say("bob", f'case checkin {code} yes preparing nothing "heliograph"')
+    checkin = re.findall(r"CI-[0-9A-Z]{7}", last(stage, "bob"))[0]
+    await stage.say("ann", f'case amend {checkin} blocked="semaphore"')
+    for name, sees in (("ann", True), ("bob", True), ("cora", False)):
+        await stage.say(name, f"case history {code}")
+        assert "semaphore" in last(stage, name)
+        assert "put right" in last(stage, name)
+        assert ("heliograph" in last(stage, name)) is sees
+
+
+async def test_putting_the_stage_of_an_answer_right_says_where_the_case_stands_and_offers_to_move_it(
+    stage: Stage,
+) -> None:
+    code = code_in(stage)
+    await stage.say("ann", f"case checkin {code} yes preparing nothing -")
+    checkin = re.findall(r"CI-[0-9A-Z]{7}", last(stage, "ann"))[0]
+    await stage.say("ann", f"case amend {checkin} stage=filed")
+    assert "The case itself stands at “In preparation” as before." in last(stage, "ann")
+    assert f"case stage case={code} stage=filed" in last(stage, "ann")
+    await stage.say("ann", "1")
+    assert "stands at “Filed” now" in last(stage, "ann")
+    await stage.say("ann", f"case amend {checkin} stage=objection-filed")
+    assert "is not on the list" in last(stage, "ann"), "that is another tool's stage"
+
+
+async def test_only_whoever_may_pause_a_case_may_put_its_question_off(stage: Stage) -> None:
+    code = await join_in(stage, "bob", "translator")
+    await stage.say("ann", f'case cadence {code} week at="Tue 10:00"')
+    await stage.later(timedelta(days=4))
+    for line in (f"case snooze {code} tomorrow", f"case pause {code} 2027-01-10"):
+        await stage.say("bob", line)
+        assert "Only the lead and the co-counsel" in last(stage, "bob")
+    await stage.say("ann", f"case snooze {code} tomorrow")
+    assert "I ask again" in last(stage, "ann")
+
+
+async def test_those_who_are_left_hear_that_their_case_was_closed(stage: Stage) -> None:
+    await stage.cast("mara", "mentor", "en", "Europe/Kyiv")
+    code = await join_in(stage, "mara", "mentor")
+    await stage.say("ann", f"case invite {code} bob")
+    heard = len(stage.lines)
+    await stage.say("ann", f"case leave {code} sure=yes")
+    assert f"{code} is closed" in last(stage, "mara")
+    assert not any(line.startswith("bot to bob>") for line in stage.lines[heard:]), "who has not joined sees nothing"
+
+
+@pytest.mark.parametrize(
+    ("need", "offered"),
+    [
+        ("mentor", ["hours book topic="]),
+        ("translation", ["ask put question="]),
+        ("security", ["find words=", "hours book topic="]),
+        ("funds", ["find words=", "ask put question="]),
+    ],
+)
+async def test_every_need_offers_a_command_prefilled_in_the_readers_language(
+    stage: Stage, need: str, offered: list[str]
+) -> None:
+    await stage.cast("olha", "member", "uk", "Europe/Kyiv")
+    await stage.say("olha", 'case open uj-complaint title="one" forum=prosecutor jurisdiction=DE')
+    code = re.findall(r"C-[0-9A-Z]{6}", last(stage, "olha"))[0]
+    await stage.say("olha", f"case checkin {code} yes preparing {need} -")
+    for line in offered:
+        (button,) = [each for each in last(stage, "olha").splitlines() if line in each]
+        label, _, call = button.partition(" — ")
+        assert not re.search(r"[a-z]", label)
+        assert not re.search(r"[a-z]", call.partition("=")[2])
 
 
 # What can be learned by trying

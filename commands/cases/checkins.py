@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from commands.cases.kinds import (
     EVERY,
@@ -20,6 +20,7 @@ from commands.cases.kinds import (
     Weekly,
     WhichAnswer,
     case,
+    local_day,
 )
 from commands.cases.registry import advance
 from commands.core import (
@@ -27,6 +28,7 @@ from commands.core import (
     Call,
     Context,
     Event,
+    Fields,
     JobContext,
     Picture,
     Reply,
@@ -43,7 +45,7 @@ from commands.core.procedure import outcome_name, stage_name, tool_name
 from storage import cases as registry
 from storage import checkins as book
 from storage import members
-from storage.cases import CaseEvent, Mine, What
+from storage.cases import CaseEvent, Mine, Part, What
 from storage.checkins import Answers, Asked, CheckinState, Need, Step, Told
 from storage.members import Role
 from storage.recurrence import Schedule
@@ -55,8 +57,8 @@ USUAL_MINUTE = 10 * 60
 MOST_SHOWN = 12
 """Check-ins listed at once, the latest ones; the picture shows more."""
 
-HELPS: dict[Need, str] = {Need.SECURITY: "digital security", Need.FUNDS: "legal aid fund"}
-"""What to look up for a need that no command of ours meets."""
+SECURITY = _("digital security")
+FUNDS = _("legal aid fund")
 
 
 @case.command(allow=Role.MEMBER, audited=True)
@@ -120,10 +122,13 @@ def checkin(ctx: Context, case: OwnCase, moved: YesOrNo, stage: PresentStage, ne
         now=ctx.now,
         rng=ctx.rng,
     )
-    _advance_too(ctx, case, stage)
+    again = len(book.versions(ctx.session, made)) > 1
+    stays = _advance_too(ctx, case, stage)
     rhythm = book.rhythm_of(ctx.session, case.case)
     return Reply(
         _("Thank you. Noted for {code} as {checkin}.", code=case.case.code, checkin=made.code),
+        *([_("It takes the place of what was said before for {day}.", day=made.day)] if again else []),
+        *stays,
         *([_("I ask next on {moment}.", moment=rhythm.next_at)] if rhythm and not was_asked else []),
         *_help(need),
         actions=[*_helps(ctx, case, need), Button(_("Put it right"), amend.bare(checkin=made.code))],
@@ -169,14 +174,15 @@ def amend(
     return Reply(
         _("Put right: {checkin}.", checkin=checkin.code),
         _answer_table(ctx, mine, [told]),
-        actions=[Button(_("Erase an answer"), erase.bare(checkin=checkin.code))],
+        *([_stands(ctx, mine)] if stage and stage != mine.case.stage else []),
+        actions=[*_moves(ctx, mine, stage), Button(_("Erase an answer"), erase.bare(checkin=checkin.code))],
     )
 
 
 @case.command(
     allow=Role.MEMBER,
     audited=True,
-    confirm=_("It goes for good, with every former version of it and from every backup. Erase it?"),
+    confirm=_("It goes for good, with every former version of it, and no backup brings it back. Erase it?"),
 )
 def erase(ctx: Context, checkin: OwnCheckin, which: WhichAnswer) -> Reply:
     """Erase one answer about a case for good; the others stay.
@@ -190,6 +196,13 @@ def erase(ctx: Context, checkin: OwnCheckin, which: WhichAnswer) -> Reply:
         registry.to_change(mine)
     if not book.erase_part(ctx.session, checkin, which, ctx.now):
         return Reply(_("There is nothing to erase."))
+    if which in book.CODES:
+        return Reply(
+            _(
+                "Erased. A backup that is restored does not bring it back; one that was made before still holds it "
+                "until it is deleted."
+            )
+        )
     return Reply(_("Erased. No backup can bring it back."))
 
 
@@ -200,6 +213,7 @@ def snooze(ctx: Context, case: OwnCase, until: Later) -> Reply:
     case: Which case?
     until: When shall I ask again?
     """
+    registry.to_change(case)
     book.snooze(ctx.session, case.case, until=until.at, now=ctx.now)
     return Reply(_("I ask again about {code} on {moment}.", code=case.case.code, moment=until.at))
 
@@ -225,10 +239,9 @@ def history(ctx: Context, case: ReadableCase) -> Reply:
     """
     ctx.subject = case.case.code
     told = book.history(ctx.session, case.case)
-    points = sorted(
-        [*_events(ctx, case, registry.history(ctx.session, case.case)), *_told(told)],
-        key=lambda point: point.at,
-    )
+    events = registry.history(ctx.session, case.case)
+    happened = sorted([*_events(ctx, case, events), *_told(ctx, told)], key=lambda each: (each[0].at, each[1]))
+    points = [point for point, _at in happened]
     answered = [each for each in told if each.answers is not None][-MOST_SHOWN:]
     return Reply(
         _("The history of {code}", code=case.case.code),
@@ -240,7 +253,9 @@ def history(ctx: Context, case: ReadableCase) -> Reply:
             ),
             name="history.png",
         ),
+        *_notes(ctx, case, events),
         *([_answer_table(ctx, case, answered)] if answered else []),
+        *_said_before(ctx, case, answered),
         actions=[Button(_("Erase an answer"), erase.bare(checkin=answered[-1].checkin.code))]
         if answered and case.part is not None
         else [],
@@ -310,10 +325,30 @@ def _of(ctx: Context, of: book.Checkin) -> Mine:
     return next(each for each in mine if each.case.id == of.case_id)
 
 
-def _advance_too(ctx: Context, mine: Mine, stage: str) -> None:
-    """Move the case to the stage that was named, if it is another."""
-    if stage != mine.case.stage:
-        advance(ctx, mine, stage)
+def _advance_too(ctx: Context, mine: Mine, stage: str) -> list[Text]:
+    """Move the case to the stage that was named, if it is another; of whoever may not, only the answer is kept."""
+    if stage == mine.case.stage:
+        return []
+    if mine.part not in registry.DECIDES:
+        return [_stands(ctx, mine), _("Only its lead and its co-counsel move it on; your answer is kept.")]
+    advance(ctx, mine, stage)
+    return []
+
+
+def _stands(ctx: Context, mine: Mine) -> Text:
+    return _("The case itself stands at “{stage}” as before.", stage=stage_name(ctx, mine.case.tool, mine.case.stage))
+
+
+def _moves(ctx: Context, mine: Mine, stage: str | None) -> Iterator[Button]:
+    """Offer to move the case to the stage that its check-in names now, if it can get there."""
+    tool = ctx.library.procedures.tool(mine.case.tool)
+    if stage is None or tool is None or mine.part not in registry.DECIDES or mine.case.closed_at is not None:
+        return
+    if stage in {registry.stage_before(ctx.session, mine.case), *(each.id for each in tool.following(mine.case.stage))}:
+        name = stage_name(ctx, mine.case.tool, stage)
+        yield Button(
+            _("Move the case to “{stage}”", stage=name), Call("case stage", {"case": mine.case.code, "stage": stage})
+        )
 
 
 def _at(ctx: Context, mine: Mine, every: Every) -> Call:
@@ -328,12 +363,27 @@ def _help(need: Need) -> list[Text]:
 
 
 def _helps(ctx: Context, mine: Mine, need: Need) -> Iterator[Button]:
-    """Offer the command that meets a need, prefilled with nothing that tells of the case."""
-    if need is Need.MENTOR:
-        topic = ctx.voice.say(tool_name(ctx, mine.case.tool))
-        yield Button(_("Book an hour with a mentor"), Call("hours book", {"topic": topic}))
-    elif words := HELPS.get(need):
-        yield Button(_("Look it up: {words}", words=words), Call("find", {"words": words}))
+    """Offer what there is to meet a need, prefilled with nothing that tells of the case."""
+    say = ctx.voice.say
+    match need:
+        case Need.MENTOR:
+            yield _hour(say(tool_name(ctx, mine.case.tool)))
+        case Need.TRANSLATION:
+            yield _to_the_network(say(_("Who can help with a legal translation, and between which languages?")))
+        case Need.SECURITY:
+            yield Button(_("Look up digital security"), Call("find", {"words": say(SECURITY)}))
+            yield _hour(say(SECURITY))
+        case Need.FUNDS:
+            yield Button(_("Look up legal aid funds"), Call("find", {"words": say(FUNDS)}))
+            yield _to_the_network(say(_("Which funds pay for the costs of legal action?")))
+
+
+def _hour(topic: str) -> Button:
+    return Button(_("Book an hour with a mentor"), Call("hours book", {"topic": topic}))
+
+
+def _to_the_network(question: str) -> Button:
+    return Button(_("Ask the network, without your name"), Call("ask put", {"question": question}))
 
 
 def _answer_table(ctx: Context, mine: Mine, told: list[Told]) -> Table:
@@ -341,24 +391,83 @@ def _answer_table(ctx: Context, mine: Mine, told: list[Told]) -> Table:
         (
             plain(each.checkin.code),
             Text("{day}", {"day": each.checkin.day}),
-            _yes_or_no(each.answers.moved),
-            stage_name(ctx, mine.case.tool, each.answers.stage),
-            plain(each.answers.blocked or "—"),
-            NEEDS[each.answers.need] if each.answers.need else plain("—"),
+            _answered(ctx, each),
+            *_says(ctx, mine, each.answers),
         )
         for each in told
         if each.answers is not None
     )
-    return Table((_("Check-in"), _("Day"), _("Moved"), _("Stage"), _("Held up by"), _("Needs")), rows)
+    return Table((_("Check-in"), _("Day"), _("Answered"), *_ANSWERS), rows)
+
+
+_ANSWERS = (_("Moved"), _("Stage"), _("Held up by"), _("Needs"))
+
+
+def _says(ctx: Context, mine: Mine, answers: Answers) -> tuple[Text, ...]:
+    return (
+        _yes_or_no(answers.moved),
+        stage_name(ctx, mine.case.tool, answers.stage),
+        plain(answers.blocked or "—"),
+        NEEDS[answers.need] if answers.need else plain("—"),
+    )
+
+
+def _answered(ctx: Context, told: Told) -> Text:
+    """Say when it was answered, and whether that was put right since."""
+    if told.answered_at is None:
+        return plain("—")
+    day = local_day(ctx, told.answered_at)
+    if told.amended_at is None:
+        return Text("{day}", {"day": day})
+    return _("{day}, put right {amended}", day=day, amended=local_day(ctx, told.amended_at))
+
+
+def _said_before(ctx: Context, mine: Mine, told: list[Told]) -> list[Text | Table]:
+    """Show what check-ins said before they were put right: to the lead, and to whoever said it."""
+    rows = []
+    for each in told:
+        if each.amended_at is None:
+            continue
+        versions = book.versions(ctx.session, each.checkin)
+        if mine.part is Part.LEAD or any(version.by == ctx.actor_id for version in versions):
+            rows += [
+                (
+                    plain(each.checkin.code),
+                    Text("{day}", {"day": local_day(ctx, version.at)}),
+                    *_says(ctx, mine, version.says),
+                )
+                for version in versions[:-1]
+            ]
+    if not rows:
+        return []
+    return [_("What was said before it was put right:"), Table((_("Check-in"), _("Said on"), *_ANSWERS), tuple(rows))]
 
 
 def _yes_or_no(moved: bool | None) -> Text:
     return plain("—") if moved is None else _("yes") if moved else _("no")
 
 
-def _events(ctx: Context, mine: Mine, events: list[CaseEvent]) -> Iterator[Event]:
+def _events(ctx: Context, mine: Mine, events: list[CaseEvent]) -> Iterator[tuple[Event, datetime]]:
     for each in events:
-        yield Event(each.day, _label(ctx, mine, each), done=True)
+        yield Event(_day_of(ctx, each), _label(ctx, mine, each), done=True), each.at
+
+
+def _day_of(ctx: Context, event: CaseEvent) -> date:
+    """The day that was given with an outcome; of all else the day on which it was said, on the reader's wall."""
+    return event.day if event.what is What.OUTCOME else local_day(ctx, event.at)
+
+
+def _notes(ctx: Context, mine: Mine, events: list[CaseEvent]) -> list[Fields]:
+    """Show what was noted with stages, and where the records of outcomes lie."""
+    pairs = tuple(
+        (
+            Text("{day}, {label}", {"day": _day_of(ctx, each), "label": _label(ctx, mine, each)}),
+            plain(each.words.text),
+        )
+        for each in events
+        if each.words is not None and each.words.text
+    )
+    return [Fields(pairs)] if pairs else []
 
 
 def _label(ctx: Context, mine: Mine, event: CaseEvent) -> Text:
@@ -375,10 +484,11 @@ def _label(ctx: Context, mine: Mine, event: CaseEvent) -> Text:
             return _("closed")
 
 
-def _told(told: list[Told]) -> Iterator[Event]:
+def _told(ctx: Context, told: list[Told]) -> Iterator[tuple[Event, datetime]]:
+    """Place what was answered on the day of the answer, which may be an early one, and what was not on its own."""
     for each in told:
-        day: date = each.checkin.day
-        if each.answers is not None:
-            yield Event(day, _("check-in: it moved") if each.answers.moved else _("check-in"), done=True)
+        if each.answers is not None and each.answered_at is not None:
+            label = _("check-in: it moved") if each.answers.moved else _("check-in")
+            yield Event(local_day(ctx, each.answered_at), label, done=True), each.answered_at
         elif each.checkin.state is CheckinState.MISSED:
-            yield Event(day, _("check-in without an answer"), done=False)
+            yield Event(each.checkin.day, _("check-in without an answer"), done=False), each.checkin.asked_at

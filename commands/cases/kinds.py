@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from commands.core import Choice, Context, Feature, Kind, Text, Unreadable, _, clean, one_of, plain
@@ -12,6 +12,7 @@ from commands.core.closed import OWN_CASE, case_label, not_yours
 from commands.core.kinds import MOST_SUGGESTED, WORDS
 from commands.core.procedure import choices, given_tool, listed
 from commands.core.when import Moment, read_days, read_moment, read_schedule
+from knowledge.procedures import Tool
 from storage import cases as book
 from storage import checkins, members
 from storage.cases import Mine, Part
@@ -49,6 +50,11 @@ NOTHING = frozenset({"-", "—", "nothing", "no", "none", "нічого", "ні"
 HALF_A_YEAR = timedelta(days=183)
 
 
+def local_day(ctx: Context, at: datetime) -> date:
+    """The day of an instant on the wall of whoever asks: what happens at night there is not of the day before."""
+    return at.astimezone(ctx.voice.zone).date()
+
+
 def _readable(ctx: Context, typed: str) -> Mine:
     """Read a case that one may read: one's own, or, as counsel, any of the network."""
     found = book.one_of_mine(ctx.session, clean(typed), member=ctx.actor_id, network=ctx.network)
@@ -79,8 +85,17 @@ def _colleague(ctx: Context, typed: str) -> Member:
     return found
 
 
+def _tool(ctx: Context) -> Tool | None:
+    """The tool of the case in the call, or of the case of the check-in in it."""
+    checkin = ctx.values.get("checkin")
+    if isinstance(checkin, Checkin):
+        tool = next((each.case.tool for each in _mine(ctx) if each.case.id == checkin.case_id), None)
+        return ctx.library.procedures.tool(tool) if tool else None
+    return given_tool(ctx)
+
+
 def _stage(ctx: Context, typed: str) -> str:
-    tool = given_tool(ctx)
+    tool = _tool(ctx)
     tools = [tool] if tool else ctx.library.procedures.tools
     return listed(ctx, typed, {stage.id: stage for each in tools for stage in each.stages}.values())
 
@@ -108,7 +123,9 @@ def _next_stages(ctx: Context, _typed: str) -> list[Choice]:
 
 
 def _present_and_next_stages(ctx: Context, typed: str) -> list[Choice]:
-    mine, tool = ctx.values.get("case"), given_tool(ctx)
+    mine, tool = ctx.values.get("case"), _tool(ctx)
+    if tool is not None and not isinstance(mine, Mine):  # a check-in is put right: it may have been at any stage
+        return choices(tool.stages)
     present = tool.stage(mine.case.stage) if tool and isinstance(mine, Mine) else None
     same = [Choice(present.id, _("{stage}, as before", stage=Text(present.name)))] if present else []
     return [*same, *(each for each in _next_stages(ctx, typed) if not present or each.value != present.id)]

@@ -17,6 +17,7 @@ from commands.cases.kinds import (
     ReadableCase,
     Stage,
     case,
+    local_day,
 )
 from commands.core import Button, Call, Context, Fields, JobContext, Quote, Reply, Table, Text, Words, YesOrNo, _, plain
 from commands.core.closed import OwnCase, case_label
@@ -35,7 +36,7 @@ from commands.core.procedure import (
 )
 from storage import cases as book
 from storage import checkins, feedback, members
-from storage.cases import Left, Mine, Part
+from storage.cases import Left, Mine, Part, What
 from storage.members import Member, Role
 
 FEW = 3
@@ -339,9 +340,13 @@ def close(ctx: Context, case: OwnCase) -> Reply:
     case: Which case?
     """
     ctx.subject = case.case.code
-    book.close(ctx.session, case, by=ctx.actor_id, now=ctx.now)
+    asks = book.close(ctx.session, case, by=ctx.actor_id, now=ctx.now)
     checkins.stop(ctx.session, case.case)
-    return Reply(_("Closed: {code}.", code=case.case.code), LEARNED, actions=[_tell_others(case.case)])
+    return Reply(
+        _("Closed: {code}.", code=case.case.code),
+        *([LEARNED] if asks else []),
+        actions=[_tell_others(case.case)] if asks else [],
+    )
 
 
 @case.command(allow=Role.COORDINATOR, audited=True)
@@ -397,9 +402,10 @@ def leave(ctx: Context, who: UUID, lost: Role | None) -> None:
 
 
 def _follow(ctx: Post, left: Iterable[Left]) -> None:
-    """Tell whoever leads a case now; ask nothing any more about what was closed."""
+    """Tell whoever leads a case now, and the team of one that was closed; ask nothing any more about that."""
     for each in left:
-        checkins.stay_in_team(ctx.session, each.case, book.team(ctx.session, each.case))
+        seats = book.team(ctx.session, each.case)
+        checkins.stay_in_team(ctx.session, each.case, seats)
         if each.heir is not None:
             _tell(
                 ctx,
@@ -410,6 +416,12 @@ def _follow(ctx: Post, left: Iterable[Left]) -> None:
             )
         if each.closed:
             checkins.stop(ctx.session, each.case)
+            closed = _(
+                "{code} is closed: its lead has left, and nobody in its team can lead it. You can read it on.",
+                code=each.case.code,
+            )
+            for seat in filter(lambda seat: seat.joined, seats):
+                _tell(ctx, seat.member, each.case, closed, what="closed")
         if each.forgotten:
             checkins.forget(ctx.session, each.case, ctx.now)
 
@@ -448,18 +460,31 @@ def _facts(ctx: Context, mine: Mine) -> Iterator[tuple[Text, Text]]:
     yield _("Forum"), forum_name(ctx, of.forum)
     yield _("Jurisdiction"), plain(place_name(ctx.voice, of.jurisdiction))
     yield _("Stage"), stage_name(ctx, of.tool, of.stage)
-    if of.outcome is not None:
-        yield _("Outcome"), outcome_name(ctx, of.outcome)
+    yield from _outcome(ctx, of)
     yield _("You are"), _part(mine)
     if of.closed_at is not None:
-        yield _("Closed"), Text("{day}", {"day": of.closed_at.date()})
+        yield _("Closed"), Text("{day}", {"day": local_day(ctx, of.closed_at)})
     elif (rhythm := checkins.rhythm_of(ctx.session, of)) is not None:
         yield _("I ask"), _("{every}, next on {moment}", every=EVERY[rhythm.every], moment=rhythm.next_at)
 
 
+def _outcome(ctx: Context, of: book.Case) -> Iterator[tuple[Text, Text]]:
+    """Name the latest outcome, its day, and where its record lies."""
+    noted = [each for each in book.history(ctx.session, of) if each.what is What.OUTCOME]
+    if not noted:
+        return
+    latest = max(noted, key=lambda each: each.at)
+    yield _("Outcome"), Text("{outcome}, {day}", {"outcome": outcome_name(ctx, latest.value), "day": latest.day})
+    if latest.words is not None and latest.words.text:
+        yield _("Its record"), plain(latest.words.text)
+
+
 def _records(ctx: Context, mine: Mine) -> list[Fields]:
     found = tuple(
-        (_("Record, {day}", day=each.at.date()), plain(" · ".join(filter(None, (each.place.text, each.sha256.text)))))
+        (
+            _("Record, {day}", day=local_day(ctx, each.at)),
+            plain(" · ".join(filter(None, (each.place.text, each.sha256.text)))),
+        )
         for each in book.records(ctx.session, mine.case)
     )
     return [Fields(found)] if found else []
