@@ -703,6 +703,8 @@ SLIPS = [
     "сфыу щзут Nightjar",
     "cheklist uj-de case=C-M9S346",
     "aks put the Nightjar argument",
+    "c-m9s346 Nightjar file",
+    "Nightjar file (C-M9S346) moved",
 ]
 
 
@@ -722,7 +724,7 @@ async def test_a_slip_in_a_room_is_treated_like_the_confidential_command_that_it
 async def test_in_private_a_slip_is_quoted_without_the_values_behind_it(desk: Desk, line: str) -> None:
     said = (await desk.words("ann", line)).casefold()
     assert "heliotrope" not in said
-    assert "nightjar" not in said or line.startswith("case Nightjar")
+    assert "nightjar" not in said or "Nightjar" in line.split()[:2]  # the first two words may be a command
 
 
 @pytest.mark.parametrize("line", SLIPS)
@@ -730,7 +732,7 @@ async def test_where_the_platform_reads_along_a_slip_is_sent_elsewhere(desk: Des
     desk.dispatcher.hub = replace(desk.dispatcher.hub, overheard=frozenset({"console"}))
     for private in (True, False):
         said = await desk.words("ann", line, private=private)
-        assert "nightjar" not in said.casefold()
+        assert "nightjar" not in said.casefold() or (private and "Nightjar" in line.split()[:2])
 
 
 @pytest.mark.parametrize(
@@ -750,7 +752,7 @@ async def test_a_slip_without_anything_confidential_gets_its_did_you_mean_in_a_r
     [
         ("brew coffee for Nightjar", "“brew coffee…”"),
         ("brew", "“brew”"),
-        ("c-m9s346 Nightjar file", "“c-m9s346…”"),
+        ("b-m9s346 Nightjar file", "“b-m9s346…”"),
         ('title="Nightjar file"', "“title…”"),
         ("«Nightjar» file", "“…”"),
     ],

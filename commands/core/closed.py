@@ -12,7 +12,10 @@ from storage import cases, codes, guesses
 from storage.cases import Mine
 from storage.places import Purpose
 
-PREFIXES = ("C", "CI", "L")
+CODES_OF_CASES = ("C", "CI")
+"""What the codes of cases and of check-ins begin with."""
+
+PREFIXES = (*CODES_OF_CASES, "L")
 """What the codes of cases, check-ins and lessons begin with: whoever tries one where another is asked guesses, too."""
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from rapidfuzz import fuzz, process
 
+from commands.core.closed import CODES_OF_CASES
 from commands.core.context import ROLE_NAMES, Context, Errand, JobContext
 from commands.core.feature import Command, Commands, Job, Param, Shown
 from commands.core.guard import Endangering, look, stopped
@@ -760,13 +761,17 @@ class Dispatcher:
         if not context.may(command.allow):
             return _("You need the role “{role}” for that here.", role=ROLE_NAMES[command.allow])
         if context.platform in self.hub.overheard and self._is_confidential(command, call):
-            if here.contact is None:
-                return _("This is confidential, and others can read along here. Ask your coordinator where to say it.")
-            return _(
-                "This is confidential, and others can read along here. Say it to me in private at {contact}.",
-                contact=here.contact,
-            )
+            return self._overheard(context)
         return None
+
+    def _overheard(self, context: Context) -> Text:
+        contact = self.hub.networks[context.network].contact
+        if contact is None:
+            return _("This is confidential, and others can read along here. Ask your coordinator where to say it.")
+        return _(
+            "This is confidential, and others can read along here. Say it to me in private at {contact}.",
+            contact=contact,
+        )
 
     def _read(self, context: Context, command: Command[...], call: Call) -> dict[str, object] | Ask:
         """Read every value through its Kind, or say what to ask for."""
@@ -807,12 +812,14 @@ class Dispatcher:
             near = self._near(context, line, 80) if len(words) > 1 else []
             if near:
                 return self._suggest_near(context, line, near)
-            if not context.private and self._is_confidential_group(words[0]) and (words[2:] or "=" in "".join(words)):
-                return _TOLD_THE_ROOM
+            if not context.private and self._is_confidential_group(words[0]) and (words[2:] or "=" in line):
+                return self._elsewhere(context)
             return self._follow(context, Call("help", {"command": words[0]}).line())
         near = self._near(context, line, 70)
         if near:
             return self._suggest_near(context, line, near)
+        if not context.private and len(words) > 1 and codes.named_in(line, CODES_OF_CASES):
+            return self._elsewhere(context)  # whatever it means, it tells the room something of a case
         return _Outcome(
             Reply(
                 _(
@@ -854,6 +861,12 @@ class Dispatcher:
                 actions=[Button(self.commands.by_path[path].about, Call(path)) for path in near],
             )
         )
+
+    def _elsewhere(self, context: Context) -> _Outcome:
+        """Send somebody elsewhere who said something confidential in a room, without a command that would do so."""
+        if context.platform in self.hub.overheard:
+            return _Outcome(Reply(self._overheard(context)))
+        return _TOLD_THE_ROOM
 
     def _is_confidential_group(self, group: str) -> bool:
         return any(feature.confidential and group in feature.groups for feature in self.commands.features)
