@@ -18,7 +18,21 @@ from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Index, Row, UniqueConstraint, bindparam, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import (
+    Index,
+    Row,
+    UniqueConstraint,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlmodel import Field, col
 
 from storage import codes, privacy
@@ -273,32 +287,18 @@ def overdue(session: Session, network: str) -> list[str]:
     The coordinators were told of the open question; or one was missed, and nobody has answered since. What a pause has
     dropped is not missed, nor what was asked in a rhythm that was stopped.
     """
-    told = exists().where(
-        _checkin.c.case_id == _case.c.id, _checkin.c.state == CheckinState.OPEN, _checkin.c.step.is_(None)
-    )
-    later = _checkin.alias("later")
-    missed = (
-        exists()
-        .where(
-            _checkin.c.case_id == _case.c.id,
-            _checkin.c.state == CheckinState.MISSED,
-            or_(_rhythm.c.paused_until.is_(None), _checkin.c.day >= _rhythm.c.paused_until),
-            ~exists().where(
-                later.c.case_id == _case.c.id,
-                later.c.state == CheckinState.ANSWERED,
-                later.c.asked_at >= _checkin.c.asked_at,
-            ),
-        )
-        .correlate(_case, _rhythm)
-    )
+    of, asked = _checkin.c, _checkin.c.asked_at
+    counts = or_(_rhythm.c.paused_until.is_(None), of.day >= _rhythm.c.paused_until)
+    told = func.max(case((and_(of.state == CheckinState.OPEN, of.step.is_(None)), 1), else_=0))
+    missed = func.max(case((and_(of.state == CheckinState.MISSED, _rhythm.c.case_id.is_not(None), counts), asked)))
+    answered = func.max(case((of.state == CheckinState.ANSWERED, asked)))
     late = (
         select(_case.c.code)
+        .join(_checkin, of.case_id == _case.c.id)
         .outerjoin(_rhythm, _rhythm.c.case_id == _case.c.id)
-        .where(
-            _case.c.network == network,
-            _case.c.closed_at.is_(None),
-            or_(told, _rhythm.c.case_id.is_not(None) & missed),
-        )
+        .where(_case.c.network == network, _case.c.closed_at.is_(None))
+        .group_by(_case.c.code)
+        .having(or_(told == 1, and_(missed.is_not(None), or_(answered.is_(None), answered < missed))))
     )
     return sorted(execute(session, late).scalars())
 

@@ -462,6 +462,13 @@ async def test_what_was_not_answered_is_missed_when_the_next_is_asked(desk: Desk
 async def test_a_case_that_nobody_answered_for_stays_overdue_on_every_day_until_somebody_does(desk: Desk) -> None:
     await desk.until(date(2026, 11, 9))
     (code,) = await desk.store.run(lambda s: checkins.overdue(s, "uj"))
+
+    def one_that_is_answered_for(session: Session) -> None:
+        bob = enter(session, "bob")
+        other = open_case(session, bob, 2).case
+        checkins.answer(session, other, answers=SAID, by=bob.id, today=TODAY, now=desk.now, rng=desk.rng)
+
+    await desk.store.run(one_that_is_answered_for)
     for day in range(10, 24):
         await desk.until(date(2026, 11, day))
         assert await desk.store.run(lambda s: checkins.overdue(s, "uj")) == [code], day
