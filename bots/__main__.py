@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bots import doctor, librarian, log
+from bots import doctor, intake, librarian, links, log
 from bots.app import App, Stopped, store_of
 from bots.bot import SignedOut, Unfit
 from bots.child import ChildError
@@ -153,7 +153,7 @@ def _find(args: argparse.Namespace) -> int:
 
 
 def _ingest(args: argparse.Namespace) -> int:
-    return librarian.ingest(args, _load(args))
+    return intake.ingest(args, _load(args))
 
 
 def _index(args: argparse.Namespace) -> int:
@@ -161,7 +161,7 @@ def _index(args: argparse.Namespace) -> int:
 
 
 def _links(args: argparse.Namespace) -> int:
-    return librarian.links(_load(args) if args.settings else None)
+    return links.links(_load(args) if args.settings else None)
 
 
 def _migrate(args: argparse.Namespace) -> int:

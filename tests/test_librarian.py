@@ -17,7 +17,7 @@ from threading import Thread
 
 import pytest
 
-from bots.librarian import check, looked_at
+from bots.links import check, looked_at
 from knowledge.schema import Resource
 from storage.library import Changes
 from storage.sealed import Vault
