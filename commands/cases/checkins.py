@@ -239,7 +239,7 @@ def history(ctx: Context, case: ReadableCase) -> Reply:
     """
     ctx.subject = case.case.code
     told = book.history(ctx.session, case.case)
-    events = registry.history(ctx.session, case.case)
+    events = sorted(registry.history(ctx.session, case.case), key=lambda each: (_day_of(ctx, each), each.at))
     happened = sorted([*_events(ctx, case, events), *_told(ctx, told)], key=lambda each: (each[0].at, each[1]))
     points = [point for point, _at in happened]
     answered = [each for each in told if each.answers is not None][-MOST_SHOWN:]
