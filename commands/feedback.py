@@ -49,7 +49,7 @@ from commands.core.procedure import (
 )
 from commands.core.reply import Block
 from commands.core.strings import SOURCE, Catalogue
-from knowledge.guard.reading import Read
+from knowledge.guard import names_somebody
 from knowledge.library import Stage, Tool
 from knowledge.procedures import Named
 from storage import cases, members
@@ -723,7 +723,7 @@ def _places_named(ctx: Context, lesson: Lesson) -> Iterator[Text]:
 
 def _names_somebody(lesson: Lesson) -> bool:
     """Tell whether its words name a person who is not known to all, as far as the guard's rules know names."""
-    return bool(Read("\n".join(lesson.words.values())).people)
+    return names_somebody("\n".join(lesson.words.values()))
 
 
 def _goes_anyhow(lesson: Lesson) -> Iterator[Text]:

@@ -733,3 +733,29 @@ async def test_a_question_waits_for_a_homeserver_that_is_down_and_comes_once(sta
     stage.deliver = deliver  # type: ignore[method-assign,assignment]
     await stage.later(timedelta(hours=6))
     assert sum(line.startswith(f"bot to ann> How does {code} go?") for line in stage.lines) == 1
+
+
+async def test_a_code_name_is_nobodys_name_and_two_values_tell_nothing_together(sqlite_store: Store) -> None:
+    stage = Stage(sqlite_store)
+    await stage.cast("ann", "member", "en", "UTC")
+    line = "case open tool=uj-complaint forum=prosecutor jurisdiction=DE"
+    for rest, why in (
+        ('title="Olena Kovalenko"', "names somebody"),
+        ("title=Олена", "names somebody"),
+        ('title="Northern file" note="call Olena Kovalenko, then\nthe victim comes"', "kept nothing"),
+    ):
+        before = len(stage.lines)
+        await stage.say("ann", f"{line} {rest}")
+        told = "\n".join(stage.lines[before:])
+        assert why in told
+        assert "Opened" not in told
+        await stage.say("ann", "stop")
+    await stage.say("ann", f'{line} title="Northern file" note="ring back"')
+    assert any("Opened: C-" in each for each in stage.lines)
+
+
+async def test_a_name_in_one_value_and_a_victim_in_another_are_stopped(sqlite_store: Store) -> None:
+    stage = Stage(sqlite_store)
+    await stage.cast("ann", "member", "en", "UTC")
+    await stage.say("ann", 'feedback give tool=uj-complaint argument="the victim was a nurse" worked="Olena Kovalenko"')
+    assert "kept nothing" in "\n".join(stage.lines)

@@ -12,6 +12,7 @@ from commands.core.closed import OWN_CASE, case_label, not_yours
 from commands.core.kinds import MOST_SUGGESTED, WORDS
 from commands.core.procedure import choices, given_tool, listed
 from commands.core.when import Moment, read_days, read_moment, read_schedule
+from knowledge.guard import names_somebody
 from knowledge.procedures import Tool
 from storage import cases as book
 from storage import checkins, members
@@ -53,6 +54,16 @@ HALF_A_YEAR = timedelta(days=183)
 def local_day(ctx: Context, at: datetime) -> date:
     """The day of an instant on the wall of whoever asks: what happens at night there is not of the day before."""
     return at.astimezone(ctx.voice.zone).date()
+
+
+def _code_name(ctx: Context, typed: str) -> str:
+    words = WORDS.read(ctx, typed)
+    if names_somebody(words):
+        raise Unreadable("That names somebody. A code name tells nothing: a bird, a colour, a river.")
+    return words
+
+
+CodeName = Annotated[str, replace(WORDS, name=_("a code name"), read=_code_name, example="Kingfisher")]
 
 
 def _readable(ctx: Context, typed: str) -> Mine:

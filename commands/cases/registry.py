@@ -10,6 +10,7 @@ from commands.cases.kinds import (
     EVERY,
     PARTS,
     ClosedToo,
+    CodeName,
     Colleague,
     Invitation,
     PartName,
@@ -49,7 +50,7 @@ def open_(
     tool: ToolId,
     forum: ForumId,
     jurisdiction: JurisdictionCode,
-    title: Words,
+    title: CodeName,
     note: Words | None = None,
 ) -> Reply:
     """Open a case: only its team will see it.

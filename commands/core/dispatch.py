@@ -796,6 +796,8 @@ class Dispatcher:
                     raise
                 wrong = no.text if isinstance(no, Unreadable) else said_no(no)
                 return Ask(call, param, choices, wrong=wrong)
+        # What each leaves open, two may tell together: a name here, and there that she is the victim.
+        look("\n".join(typed for name, typed in call.given.items() if command.params[name].kind.free))
         return values
 
     def _unknown(self, context: Context, line: str) -> _Outcome:

@@ -11,10 +11,14 @@ together: words before or after a dangerous passage do not hide it, and the work
 
 from dataclasses import dataclass
 
+from knowledge.guard.names import Shape
 from knowledge.guard.reading import Read
 from knowledge.guard.rules import RULES, Danger
 
-__all__ = ["Danger", "Finding", "findings"]
+__all__ = ["Danger", "Finding", "findings", "names_somebody"]
+
+# One word that ends like a family name, and two that nobody knows, are mostly something else.
+_SURELY_NAMES = frozenset(Shape) - {Shape.FAMILY, Shape.PAIR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +38,8 @@ def findings(text: str) -> tuple[Finding, ...]:
     read = Read(text)
     found = {(start, end, kind) for kind, rule in RULES for start, end in rule(read) if start < end}
     return tuple(Finding(kind, start, end) for start, end, kind in sorted(found))
+
+
+def names_somebody(text: str) -> bool:
+    """Tell whether a text names a person who is not known to all, whatever it says of them."""
+    return any(name.shape in _SURELY_NAMES for name in Read(text).people)
