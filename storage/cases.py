@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Index, bindparam, exists, func, select, text, update
+from sqlalchemy import Index, bindparam, exists, func, select, text, update
 from sqlmodel import Field, col
 
 from storage import codes, members, privacy
@@ -304,28 +304,6 @@ def records(session: Session, case: Case) -> list[CaseRecord]:
 def counts(session: Session, network: str) -> list[Count]:
     """How many open cases a network has, by tool and stage: nothing that identifies one."""
     return [Count(*row) for row in execute(session, _COUNTS, {"network": network})]
-
-
-def alike(
-    session: Session,
-    *,
-    tool: str,
-    forum: str | None = None,
-    jurisdictions: Collection[str] | None = None,
-    stage: str | None = None,
-    outcome: str | None = None,
-) -> int:
-    """How many cases of the whole Hub, open and closed, share these facts: a tool, and whatever else is not None.
-
-    Facts are ids of `knowledge/procedures`; of `jurisdictions` a case's is one.
-    """
-    same: list[ColumnElement[bool]] = [_case.c.tool == tool]
-    same += [
-        _case.c[name] == value for name, value in (("forum", forum), ("stage", stage), ("outcome", outcome)) if value
-    ]
-    if jurisdictions is not None:
-        same.append(_case.c.jurisdiction.in_(jurisdictions))
-    return int(execute(session, select(func.count()).select_from(_case).where(*same)).scalar() or 0)
 
 
 # Rules

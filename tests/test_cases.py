@@ -262,23 +262,6 @@ async def test_counts_tell_how_many_and_nothing_else(case: Store) -> None:
     assert sum(n for _tool, _stage, n in found) == 2
 
 
-async def test_cases_that_share_facts_are_counted_over_the_whole_hub(case: Store) -> None:
-    def count(session: Session) -> list[int]:
-        for number, (forum, jurisdiction) in enumerate(
-            [("prosecutor", "DE"), ("prosecutor", "FR"), ("criminal-court", "DE")]
-        ):
-            open_case(session, "bob", f"case {number}", forum=forum, jurisdiction=jurisdiction)
-        return [
-            cases.alike(session, tool="uj-complaint"),
-            cases.alike(session, tool="uj-complaint", forum="prosecutor"),
-            cases.alike(session, tool="uj-complaint", forum="prosecutor", jurisdictions={"DE"}),
-            cases.alike(session, tool="uj-complaint", forum="prosecutor", jurisdictions={"DE", "FR"}),
-            cases.alike(session, tool="ncp-complaint"),
-        ]
-
-    assert await case.run(count) == [4, 2, 1, 2, 0]
-
-
 # Who goes
 
 

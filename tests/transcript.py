@@ -73,6 +73,7 @@ class Stage:
     name: str = f"console:{NETWORK}"
     network: str = NETWORK
     arrived: list[tuple[str, str]] = field(default_factory=list)
+    _fresh: bool = True
 
     def __post_init__(self) -> None:
         self.dispatcher = Dispatcher(
@@ -124,6 +125,9 @@ class Stage:
 
     async def follow(self) -> None:
         """Let look-up see what the store has gained, as every process does within a minute."""
+        if self._fresh:  # all stages share one library, which may have followed another's store
+            LIBRARY.start_over()
+            self._fresh = False
         await follow(self.store, LIBRARY)
 
     async def say(
