@@ -18,7 +18,7 @@ What the check promises of every sentence that it keeps:
 
 What it cannot promise: that the words of a passage were put together as the passage means them. Quotes prove origin,
 not entailment. So quotes are shown. Across languages it is much blunter: `python -m tests.eval.answers` tells how
-often a true sentence is kept (en 100 %, uk and ru 45 %), one of another topic (never), and one in which a single word
+often a true sentence is kept (en 100 %, uk and ru 40 %), one of another topic (never), and one in which a single word
 was exchanged for a wrong one (en 10 %, uk and ru up to half).
 """
 
