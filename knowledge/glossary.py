@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from sys import intern
 from typing import Self
@@ -19,6 +20,8 @@ from knowledge import dictionaries
 from knowledge.schema import LANGUAGES, Entry, Term, Words, read_rows
 from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
 
+# Ways to say a meaning in English whose words documents use; those behind them are rather said in questions.
+_FORMAL = 3
 LONGEST_WORD, MOST_WORDS = 100, 20
 """Characters, and folded words in them, that are read of what is looked up: more than any term has."""
 
@@ -119,7 +122,7 @@ class Glossary:
         return [codes[meaning] for span in spans for meaning in sorted(span.meanings) if meaning in codes]
 
     def english(self, meaning: str) -> frozenset[str]:
-        """Return the stems of the English words for a meaning."""
+        """Return the stems of the usual English words for a meaning."""
         return frozenset(self._english.get(meaning, ()))
 
     def ways(self, meaning: str) -> tuple[tuple[str, ...], ...]:
@@ -182,7 +185,7 @@ class Glossary:
                 ways[self._phrases.add(stems, alone)] = None
                 self._blunt.add(_bluntly(said), alone)
         self._ways[meaning] = tuple(ways)
-        english = (word for said in _variants(row, "en") for word in said if word not in LITTLE_WORDS)
+        english = (word for said in islice(_variants(row, "en"), _FORMAL) for word in said if word not in LITTLE_WORDS)
         self._english[meaning] = tuple({intern(stem(word)) for word in english})
 
 

@@ -30,7 +30,7 @@ from tantivy import Occur, Query
 from knowledge.glossary import Glossary, Span
 from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words, words_and_numbers
 
-ANALYSIS = 2
+ANALYSIS = 3
 """Raised whenever a text becomes other tokens than before: every index is then built anew."""
 LONGEST_TEXT = 2_000
 """Characters of a question that are read: the rest makes an answer slower, not better."""
@@ -331,7 +331,7 @@ class Index:
         for score, address in hits:
             if len(found) >= limit and score < found[-1].score:
                 break
-            key = str(searcher.doc(address)["key"][0])
+            key = bytes(searcher.doc(address)["key"][0]).decode()
             whole = key.partition("#")[0]
             seen[whole] += 1
             if seen[whole] <= parts:
@@ -475,7 +475,7 @@ class Index:
     def _write(self, index: tantivy.Index, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
         for each in come:
             row = tantivy.Document()
-            row.add_text("key", each.key)
+            row.add_bytes("key", each.key.encode())
             row.add_text("whole", each.whole)
             row.add_text("tokens", " ".join(self._counted(each)))
             row.add_text("facets", " ".join(each.facets))
@@ -500,7 +500,7 @@ class Index:
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_bytes_field("key", stored=True)  # nobody searches for it
     builder.add_text_field("whole", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("tokens", tokenizer_name="between_spaces", index_option="freq")
     builder.add_text_field("facets", tokenizer_name="between_spaces", index_option="basic")
