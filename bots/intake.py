@@ -57,7 +57,7 @@ def ingest(args: argparse.Namespace, settings: Settings) -> int:
     if args.network not in {EVERY_NETWORK, *settings.networks}:
         raise WrongSetting(f"There is no network “{args.network}” in the settings.")
     library = Library.load()
-    places = Places.load(library.jurisdictions())
+    places = Places(library.glossary, library.jurisdictions())
     stated = _stated(args, library, places)
     found = files(args.path)
     if not found:

@@ -285,8 +285,11 @@ class Index:
             return False
         for whole in gone:
             writer.delete_documents_by_term("whole", whole)
-        self._write(self._index, writer, come, reached)
+        self._write(writer, come, reached)
         self.reload()
+        if self._searcher.num_segments > _MOST_SEGMENTS:
+            writer.wait_merging_threads()
+            self.reload()
         return True
 
     def search(
@@ -470,9 +473,9 @@ class Index:
     def _fill(self, index: tantivy.Index) -> None:
         writer = index.writer(_LITTLE_HEAP, 1)
         writer.delete_all_documents()
-        self._write(index, writer, self._base, 0)
+        self._write(writer, self._base, 0)
 
-    def _write(self, index: tantivy.Index, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
+    def _write(self, writer: tantivy.IndexWriter, come: Iterable[Document], reached: int) -> None:
         for each in come:
             row = tantivy.Document()
             row.add_bytes("key", each.key.encode())
@@ -487,9 +490,6 @@ class Index:
         state.add_unsigned("reached", reached)
         writer.add_document(state)
         writer.commit()
-        index.reload()
-        if index.searcher().num_segments > _MOST_SEGMENTS:
-            writer.wait_merging_threads()
 
     def _counted(self, document: Document) -> Iterator[str]:
         # The meaning of a single word says no more than its stem: a question asks for all its stems instead.

@@ -118,7 +118,7 @@ class Library:
         self.checklists = Checklists.load()
         self.resources = tuple(resources)
         self._by_id = {resource.id: resource for resource in self.resources}
-        self._glossary = glossary
+        self.glossary = glossary
         self._index = Index([_document(resource, glossary) for resource in self.resources], glossary, index)
         self._labels = [words(f"{resource.id} {resource.title}") for resource in self.resources]
         self.dense = dense
@@ -258,7 +258,7 @@ class Library:
     def _parts(self, resource: Resource, passages: Sequence[Passage]) -> Iterable[Document]:
         # Where the text itself is there, a summary of it would only stand before the passage that answers.
         row = resource.model_copy(update={"summary": ""}) if passages else resource
-        whole = _document(row, self._glossary, shelf=resource.network)
+        whole = _document(row, self.glossary, shelf=resource.network)
         yield whole
         for number, passage in enumerate(passages, start=1):
             texts = ((1, resource.title), (2, passage.heading), (1, passage.text))
@@ -290,14 +290,14 @@ class Library:
         `needs_review(language)` where its words still wait for a native speaker. The network decides only
         between equals.
         """
-        return self._glossary.look_up(word, network=network, limit=limit)
+        return self.glossary.look_up(word, network=network, limit=limit)
 
     def jurisdiction(self, typed: str) -> str | None:
         """Return the code of a jurisdiction named by code or in words ("de", "Германии"), or None."""
         code = typed.strip().upper()
         if code in self.jurisdictions():
             return code
-        return next((code for code in self._glossary.places_in(typed) if code in self.jurisdictions()), None)
+        return next((code for code in self.glossary.places_in(typed) if code in self.jurisdictions()), None)
 
     def question(self, asked: str) -> Question:
         """Read a question that is also put to texts which are kept elsewhere."""
@@ -310,7 +310,7 @@ class Library:
     def places(self, text: str) -> frozenset[str]:
         """Return the codes of all places that a text names."""
         said = self.tokens(text)
-        return frozenset(code for code, meaning in self._glossary.places.items() if meaning in said)
+        return frozenset(code for code, meaning in self.glossary.places.items() if meaning in said)
 
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of resources there are, in alphabetical order."""

@@ -430,7 +430,10 @@ async def test_commands_that_discord_would_refuse_are_never_sent() -> None:
         await Menus(features("probe wordy", about="a" * 101)).payload()
 
 
-@pytest.mark.skipif("DISCORD_OPENAPI" not in os.environ, reason="DISCORD_OPENAPI names no description of the API")
+@pytest.mark.skipif(
+    "DISCORD_OPENAPI" not in os.environ,
+    reason="Discord's description of its API is not ours to carry: DISCORD_OPENAPI says where one lies",
+)
 def test_what_is_sent_keeps_to_discords_own_description() -> None:
     api = json.loads(Path(os.environ["DISCORD_OPENAPI"]).read_text("utf-8"))
     request = api["paths"]["/applications/{application_id}/commands"]["put"]

@@ -21,6 +21,7 @@ from knowledge.ingest.draft import Block, clean
 from knowledge.ingest.language import language
 from knowledge.ingest.passages import LONGEST, passages
 from knowledge.ingest.places import Places
+from knowledge.library import Library
 from knowledge.schema import LANGUAGES
 from tests import papers
 from tests.papers import LIBERTY, SVOBODA, specimens
@@ -799,7 +800,7 @@ def test_two_references_without_a_text_are_two_documents(said):
 
 @pytest.fixture(scope="module")
 def places():
-    return Places.load(("INT", "SN"))
+    return Places(Library.load().glossary, ("INT", "SN"))
 
 
 @pytest.mark.parametrize(

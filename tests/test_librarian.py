@@ -254,12 +254,14 @@ def test_killed_at_any_moment_no_file_is_half_there(hub: Path) -> None:
         (many / f"file-{number:02}.md").write_text(f"# Document {number}\n\n{text}\n")
     environment = {**os.environ, "IMPACTHUB_SECRETS__MASTER_KEY": MASTER.hex()}
     command = [sys.executable, "-m", "bots", "ingest", "--settings", str(hub / "settings.toml"), str(many)]
-    for wait in (2.5, 3.0, 3.5):
+    for so_far in (1, 12, 25):
         child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        time.sleep(wait)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        assert set(kept(hub).values()) <= {40}
+        while len(kept(hub)) < so_far and child.poll() is None:
+            time.sleep(0.01)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL, "it was at work when it died"
+        assert so_far <= len(kept(hub)) < len(list(many.iterdir()))
+        assert set(kept(hub).values()) == {40}
     assert impacthub(hub, "ingest", str(many)).returncode == 0
     assert list(kept(hub).values()) == [40] * 40
 

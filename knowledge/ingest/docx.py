@@ -36,8 +36,9 @@ def document(data: bytes) -> tuple[dict[str, str], list[Block]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             properties = _look_through(archive)
-    # Whatever the module says of a false archive; of a way to compress that it does not know, NotImplementedError.
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError, ValueError, zlib.error) as error:
+    # Whatever the module says of a false archive; a password, or a way to compress that it does not know, is a
+    # RuntimeError.
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, zlib.error) as error:
         raise Unfit("its archive is damaged; open it in a word processor and save it again.") from error
     html = mammoth.convert_to_html(
         io.BytesIO(data),

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Collection
-from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from knowledge.glossary import Glossary
 from knowledge.ingest.draft import Draft
@@ -32,15 +31,6 @@ class Places:
         self._glossary = glossary
         self._by_meaning = {meaning: code for code, meaning in glossary.places.items()}
         self._codes = frozenset((*codes, *glossary.places))
-
-    @classmethod
-    def load(cls, codes: Collection[str]) -> Self:
-        """Read what jurisdictions are called from the program's glossary.
-
-        Raises:
-            BadRow: it cannot be read; one sentence.
-        """
-        return cls(Glossary.load(Path(__file__).parents[1] / "glossary"), codes)
 
     def code(self, said: str) -> str | None:
         """Return the code of a jurisdiction named by its code or in words ("ge", "Россия"); None if none or several."""
