@@ -7,13 +7,12 @@ texts in another. Every language in which no native speaker has read a row yet i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from sys import intern
-from typing import Self
+from typing import NamedTuple, Self
 
+from marisa_trie import BytesTrie, RecordTrie
 from rapidfuzz import fuzz, process
 
 from knowledge import dictionaries
@@ -47,27 +46,25 @@ class _Spelling:
 class Glossary:
     """Terms and the field lexicon, read once and never changed."""
 
-    def __init__(self, terms: Sequence[Term], lexicon: Sequence[Entry] = ()) -> None:
+    def __init__(self, terms: Sequence[Term], lexicon: Iterable[Entry] = ()) -> None:
         self.terms = tuple(terms)
-        self.places = {entry.place: _meaning(entry) for entry in lexicon if entry.place}
+        self.places: dict[str, str] = {}
         """The meaning of each place that the lexicon knows, by its code."""
-        # A phrase is the stems of its words with a space between them: one string, and one copy of it, because there
-        # are tens of thousands.
-        self._everyday: dict[str, tuple[str, ...]] = {}
-        self._english: dict[str, tuple[str, ...]] = {}
-        self._ways: dict[str, tuple[str, ...]] = {}
-        self._phrases = _Phrases()
-        self._blunt = _Phrases()
         digest = sha256()
-        for row in (*terms, *lexicon):
-            self._learn(row)
+        said: list[_Said] = []
+        for row in chain(terms, lexicon):
             digest.update(row.model_dump_json().encode())
-        for entry in lexicon:
-            self._everyday[_meaning(entry)] = tuple(_phrase(map(stem, words(way))) for way in entry.ways("en"))
+            said.append(_Said.of(row))
+            if isinstance(row, Entry) and row.place:
+                self.places[row.place] = _meaning(row)
         self.fingerprint = digest.hexdigest()
         """Another one whenever any row is another."""
+        self._phrases = _Phrases((way, row.meaning) for row in said for way in row.ways.split("\n"))
+        self._blunt = _Phrases((way, row.meaning) for row in said for way in row.blunt.split("\n"))
+        self._ways = _packed((row.meaning, way) for row in said for way in row.ways.split("\n"))
+        self._english = _packed((row.meaning, word) for row in said for word in row.english.split())
         self._spellings = tuple(
-            _Spelling(" ".join(said), _phrase(stem(word, language) for word in said), number)
+            _Spelling(" ".join(said), _phrase(said, language), number)
             for number, term in enumerate(self.terms)
             for language in LANGUAGES
             for said in _variants(term, language)
@@ -80,12 +77,13 @@ class Glossary:
         Raises:
             BadRow: something of it cannot be read; one sentence.
         """
-        terms = read_rows(sorted(folder.glob("*.jsonl")), Term)
-        lexicon = read_rows(sorted((folder / "lexicon").glob("*.jsonl")), Entry)
-        if dictionaries_in is not None:
-            known = {way for row in (*terms, *lexicon) for way in row.ways("en")}
-            lexicon += dictionaries.read(dictionaries_in, known)
-        return cls(terms, lexicon)
+        terms = list(read_rows(sorted(folder.glob("*.jsonl")), Term))
+        files = sorted((folder / "lexicon").glob("*.jsonl"))
+        if dictionaries_in is None:
+            return cls(terms, read_rows(files, Entry))
+        lexicon = list(read_rows(files, Entry))
+        known = {way for row in (*terms, *lexicon) for way in row.ways("en")}
+        return cls(terms, chain(lexicon, dictionaries.read(dictionaries_in, known)))
 
     def spans(self, said: Sequence[str], stems: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
         """Yield every phrase among these folded words, the short ones inside long ones too.
@@ -95,24 +93,22 @@ class Glossary:
         meant for questions, not for documents.
         """
         for start, first in enumerate(stems):
-            lengths: Iterable[int] = self._phrases.lengths.get(first, ())
+            lengths = self._phrases.lengths(first)
             if bluntly:
-                lengths = sorted({1, *lengths, *self._blunt.lengths.get(_cut(said[start], 4), ())})
-            for end in (start + length for length in lengths if start + length <= len(stems)):
-                meanings = self._phrases.meanings.get(" ".join(stems[start:end]))
-                if meanings is None and bluntly and end == start + 1:
+                lengths |= {1} | self._blunt.lengths(_cut(said[start], 4))
+            for end in (start + length for length in sorted(lengths) if start + length <= len(stems)):
+                meanings = self._phrases.meanings(" ".join(stems[start:end]))
+                if not meanings and bluntly and end == start + 1:
                     meanings = self._word_within(said[start])
-                if meanings is None and bluntly:
-                    meanings = self._blunt.meanings.get(" ".join(_bluntly(said[start:end])))
+                if not meanings and bluntly:
+                    meanings = self._blunt.meanings(" ".join(_bluntly(said[start:end])))
                 if meanings:
                     yield Span(start, end, meanings)
 
-    def _word_within(self, word: str) -> frozenset[str] | None:
+    def _word_within(self, word: str) -> frozenset[str]:
         """Return the meanings of the longest word with which a word begins: құқық in құқықтары."""
-        for letters in range(len(word) - 1, max(3, len(word) // 2) - 1, -1):
-            if (meanings := self._phrases.meanings.get(word[:letters])) is not None:
-                return meanings
-        return None
+        beginnings = (word[:letters] for letters in range(len(word) - 1, max(3, len(word) // 2) - 1, -1))
+        return next(filter(None, map(self._phrases.meanings, beginnings)), frozenset())
 
     def places_in(self, text: str) -> list[str]:
         """Return the codes of the places that a text names, in the order in which it names them."""
@@ -123,11 +119,11 @@ class Glossary:
 
     def english(self, meaning: str) -> frozenset[str]:
         """Return the stems of the usual English words for a meaning."""
-        return frozenset(self._english.get(meaning, ()))
+        return frozenset(_unpacked(self._english, meaning))
 
     def ways(self, meaning: str) -> tuple[tuple[str, ...], ...]:
         """Return every way to say a meaning, in all languages, each as the stems of its words."""
-        return tuple(tuple(way.split()) for way in self._ways.get(meaning, ()))
+        return tuple(tuple(way.split()) for way in _unpacked(self._ways, meaning))
 
     def look_up(self, word: str, *, network: str | None = None, limit: int = 5) -> list[Term]:
         """Return the terms that a word or phrase of any language may mean, the likeliest first.
@@ -164,8 +160,8 @@ class Glossary:
     def _meant(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
         whole = (span for span in self.spans(asked, stems, bluntly=True) if span.end - span.start == len(asked))
         meanings = {meaning for span in whole for meaning in span.meanings}
-        english = {way for meaning in meanings for way in self._everyday.get(meaning, ())}
-        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.phrase in english}
+        ways = {way for meaning in meanings for way in _unpacked(self._ways, meaning)}
+        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.phrase in ways}
         return found | {number: 0.6 for number, term in enumerate(self.terms) if _meaning(term) in meanings}
 
     def _spelt(self, typed: str) -> dict[int, float]:
@@ -175,44 +171,62 @@ class Glossary:
             found.setdefault(self._spellings[place].term, score / 200)
         return found
 
-    def _learn(self, row: Words) -> None:
-        meaning = intern(_meaning(row))
-        alone = frozenset({meaning})
-        ways: dict[str, None] = {}
-        for language in LANGUAGES:
-            for said in _variants(row, language):
-                stems = [stem(word, language) for word in said]
-                ways[self._phrases.add(stems, alone)] = None
-                self._blunt.add(_bluntly(said), alone)
-        self._ways[meaning] = tuple(ways)
-        english = (word for said in islice(_variants(row, "en"), _FORMAL) for word in said if word not in LITTLE_WORDS)
-        self._english[meaning] = tuple({intern(stem(word)) for word in english})
+
+class _Said(NamedTuple):
+    """How a meaning is said, one way a line: until they are packed, a string for each would take ten times as much.
+
+    Attributes:
+        meaning: what is said.
+        ways: in all languages, as the stems of its words.
+        blunt: the same, as the first letters of its words.
+        english: the stems of its usual English words, with spaces between them.
+    """
+
+    meaning: str
+    ways: str
+    blunt: str
+    english: str
+
+    @classmethod
+    def of(cls, row: Words) -> Self:
+        said = [(language, each) for language in LANGUAGES for each in _variants(row, language)]
+        formal = (word for each in islice(_variants(row, "en"), _FORMAL) for word in each)
+        return cls(
+            _meaning(row),
+            "\n".join(_phrase(each, language) for language, each in said),
+            "\n".join(" ".join(_bluntly(each)) for _language, each in said),
+            " ".join(stem(word) for word in formal if word not in LITTLE_WORDS),
+        )
 
 
 class _Phrases:
-    """Phrases, by their words: what they mean, and how long those are that begin with a word."""
+    """What each phrase means, and of how many words are those that begin with a word.
 
-    def __init__(self) -> None:
-        self.meanings: dict[str, frozenset[str]] = {}
-        self.lengths: dict[str, tuple[int, ...]] = {}
+    There are tens of thousands of them in every process: packed, they take a twentieth of what dictionaries take.
+    """
 
-    def add(self, said: Sequence[str], meanings: frozenset[str]) -> str:
-        phrase, first = _phrase(said), intern(said[0])
-        known = self.meanings.get(phrase)
-        self.meanings[phrase] = meanings if known is None else known | meanings
-        lengths = self.lengths.get(first, ())
-        if len(said) not in lengths:
-            self.lengths[first] = _one_of_each(tuple(sorted((*lengths, len(said)))))
-        return phrase
+    def __init__(self, known: Iterable[tuple[str, str]]) -> None:
+        self._meanings = _packed(known)
+        said = map(str.split, self._meanings)
+        self._lengths = RecordTrie("<B", ((words[0], (len(words),)) for words in said if words))
 
+    def meanings(self, phrase: str) -> frozenset[str]:
+        return frozenset(_unpacked(self._meanings, phrase))
 
-@cache
-def _one_of_each(lengths: tuple[int, ...]) -> tuple[int, ...]:
-    return lengths
+    def lengths(self, first: str) -> set[int]:
+        return {length for (length,) in self._lengths.get(first, ())}
 
 
-def _phrase(said: Iterable[str]) -> str:
-    return intern(" ".join(said))
+def _packed(pairs: Iterable[tuple[str, str]]) -> BytesTrie:
+    return BytesTrie((key, value.encode()) for key, value in pairs)
+
+
+def _unpacked(trie: BytesTrie, key: str) -> Iterator[str]:
+    return map(bytes.decode, trie.get(key, ()))
+
+
+def _phrase(said: Iterable[str], language: str) -> str:
+    return " ".join(stem(word, language) for word in said)
 
 
 def _meaning(row: Words) -> str:

@@ -142,7 +142,7 @@ class Library:
             BadRow: a row is wrong; one sentence says the file, the line and the field.
         """
         folder = folder or Path(__file__).parent
-        resources = read_rows(sorted((folder / "resources").glob("*.jsonl")), Resource)
+        resources = list(read_rows(sorted((folder / "resources").glob("*.jsonl")), Resource))
         if not resources:
             raise BadRow(f"{folder}/resources: no resources were found.")
         own = folder / "procedures"

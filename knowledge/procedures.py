@@ -143,10 +143,10 @@ class Procedures:
             BadRow: a row is wrong, or names something that is not there; one sentence says the file and the line.
         """
         folder = folder or Path(__file__).with_suffix("")
-        tools = read_rows([folder / "tools.jsonl"], Tool)
-        forums = read_rows([folder / "forums.jsonl"], Forum)
-        outcomes = read_rows([folder / "outcomes.jsonl"], Outcome)
-        regions = read_rows([folder / "regions.jsonl"], Region)
+        tools = list(read_rows([folder / "tools.jsonl"], Tool))
+        forums = list(read_rows([folder / "forums.jsonl"], Forum))
+        outcomes = list(read_rows([folder / "outcomes.jsonl"], Outcome))
+        regions = list(read_rows([folder / "regions.jsonl"], Region))
         for tool in tools:
             for field, named, known in (("forums", tool.forums, forums), ("outcomes", tool.outcomes, outcomes)):
                 for unknown in sorted(set(named) - {row.id for row in known}):

@@ -236,25 +236,25 @@ def slug(title: str) -> str:
 R = TypeVar("R", bound=Row)
 
 
-def read_rows(files: list[Path], row: type[R], *, per_network: bool = True) -> list[R]:
-    """Return the rows of these files in order.
+def read_rows(files: list[Path], row: type[R], *, per_network: bool = True) -> Iterator[R]:
+    """Yield the rows of these files in order.
 
     Raises:
         BadRow: a file cannot be read, a line is not a JSON object of this shape, a name occurs twice, or, where
             there is a file for each network, a row of a network lies in another network's file.
     """
-    rows: dict[str, R] = {}
+    known: set[str] = set()
     for file in files:
         for number, line in _lines(file):
             where = f"{file.parent.name}/{file.name}, line {number}"
             read = _read(line, row, where)
-            if read.key in rows:
+            if read.key in known:
                 raise BadRow(f"{where}: {read.key!r} occurs a second time.")
             network = getattr(read, "network", file.stem)
             if per_network and network != file.stem:
                 raise BadRow(f"{where}, field network: {network!r} does not belong into {file.name}.")
-            rows[read.key] = read
-    return list(rows.values())
+            known.add(read.key)
+            yield read
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:

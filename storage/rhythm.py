@@ -6,24 +6,20 @@ hours for their end, during an absence for the return. What waits for so long th
 one: nobody is asked twice for the same days.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel.core import get_global
-from holidays import HolidayBase, country_holidays, list_supported_countries
 
 from storage.recurrence import resolve
 
 LONGEST_HOLIDAY: Final = 30
 """Days after which a run of holidays is taken for a mistake in the calendar."""
-
-COUNTRIES: Final = frozenset(list_supported_countries())
-"""The countries (ISO 3166) whose public holidays are known."""
 
 
 class Every(StrEnum):
@@ -137,12 +133,22 @@ def country_of(zone: str) -> str | None:
     territories = get_global("zone_territories")
     former = (old for old, present in get_global("zone_aliases").items() if present == zone)
     found = next((territories[name] for name in (zone, *former) if name in territories), None)
-    return found if found in COUNTRIES else None
+    return found if found in countries() else None
+
+
+@cache
+def countries() -> frozenset[str]:
+    """The countries (ISO 3166) whose public holidays are known."""
+    from holidays.registry import EntityLoader  # noqa: PLC0415 as below
+
+    return frozenset(EntityLoader.get_country_codes())
 
 
 @lru_cache(maxsize=64)
-def _holidays(country: str) -> HolidayBase:
+def _holidays(country: str) -> Container[date]:
     """A country's public holidays: days off work; years are worked out when they are first asked for."""
+    from holidays import country_holidays  # noqa: PLC0415 three hundred modules, for those who follow cases
+
     return country_holidays(country)
 
 

@@ -20,7 +20,7 @@ from storage.cases import Mine, Part
 from storage.checkins import Checkin, Need
 from storage.members import Member, Role
 from storage.recurrence import Schedule
-from storage.rhythm import COUNTRIES, Every
+from storage.rhythm import Every, countries
 
 case = Feature("case", _("Cases"), confidential=True)
 
@@ -188,7 +188,7 @@ def _country(_ctx: Context, typed: str) -> str | None:
     code = clean(typed).upper()
     if code.casefold() in {"off", "none", "-"}:
         return None
-    if code not in COUNTRIES:
+    if code not in countries():
         raise Unreadable(
             "I know no holidays of “{typed}”. Write a country's code, such as {example}, or “off”.",
             typed=clean(typed)[:40],

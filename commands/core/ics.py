@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from icalendar import Calendar, Event
-
 PRODID: Final = "-//Calendar//EN"
 """What made the file; it must not tell what its reader belongs to."""
 
@@ -41,6 +39,8 @@ def invite(
     """
     if any(at.utcoffset() is None for at in (starts_at, ends_at, now)) or ends_at <= starts_at:
         raise ValueError("An appointment is between two aware instants.")
+    from icalendar import Calendar, Event  # noqa: PLC0415 eighty modules, for the first appointment
+
     entry = Event()
     entry.add("uid", uid)
     entry.add("sequence", sequence)

@@ -64,19 +64,20 @@ class Words:
     """Tables of words, in the notation that words.toml explains."""
 
     def __init__(self, tables: Mapping[Mark, Iterable[str]]) -> None:
-        self._whole: defaultdict[str, set[Mark]] = defaultdict(set)
-        self._begun: defaultdict[str, set[Mark]] = defaultdict(set)
-        self._heard: defaultdict[str, set[Mark]] = defaultdict(set)
+        whole: defaultdict[str, set[Mark]] = defaultdict(set)
+        begun: defaultdict[str, set[Mark]] = defaultdict(set)
+        heard: defaultdict[str, set[Mark]] = defaultdict(set)
         for mark, table in tables.items():
             for word in table:
                 key = fold(word.rstrip("*~"))
                 if word.endswith("*"):
-                    self._begun[key].add(mark)
+                    begun[key].add(mark)
                 for ending in _ENDINGS.get(word[-1], ("",)):
-                    self._whole[key + ending].add(mark)
-        for key, marks in self._whole.items():
-            if len(key) > 4 and not key.isascii():
-                self._heard[sound(key)] |= marks & _HEARD
+                    whole[key + ending].add(mark)
+        for key, marks in whole.items():
+            if len(key) > 4 and not key.isascii() and (said := marks & _HEARD):
+                heard[sound(key)] |= said
+        self._whole, self._begun, self._heard = map(_one_of_each, (whole, begun, heard))
         self._longest = max(map(len, self._begun), default=0)
 
     def marked(self, mark: Mark) -> list[str]:
@@ -93,7 +94,15 @@ class Words:
 
     def heard(self, key: str) -> set[Mark]:
         """Return the marks of a Ukrainian or Russian word that is written in Latin letters: svidok, poterpevshaya."""
-        return self._heard.get(sound(key), set()) if key.isascii() and len(key) > 4 else set()
+        return set(self._heard.get(sound(key), ())) if key.isascii() and len(key) > 4 else set()
+
+
+def _one_of_each(marked: Mapping[str, set[Mark]]) -> dict[str, frozenset[Mark]]:
+    """The same with one set for all words of the same marks: there are thousands of words, in every process."""
+    known: dict[frozenset[Mark], frozenset[Mark]] = {}
+    return {
+        word: known.setdefault(each, each) for word, each in zip(marked, map(frozenset, marked.values()), strict=True)
+    }
 
 
 _ENDINGS = {

@@ -9,15 +9,20 @@ import atexit
 import os
 import stat
 from pathlib import Path
+from typing import Final
 
 from knowledge.ingest.child import Child
 from knowledge.ingest.draft import Draft, Reading, Unfit, line
-from knowledge.ingest.formats import SUFFIXES
 from knowledge.passage import Passage
 
-__all__ = ["LARGEST", "Draft", "Passage", "Reading", "Unfit", "files", "read"]
+__all__ = ["LARGEST", "SUFFIXES", "Draft", "Passage", "Reading", "Unfit", "files", "read"]
 
-LARGEST = 50_000_000
+SUFFIXES: Final = frozenset(
+    (".bib", ".csv", ".docx", ".htm", ".html", ".json", ".markdown", ".md", ".pdf", ".text", ".tsv", ".txt", ".xhtml")
+)
+"""The suffixes of files that are looked for in a folder, in small letters."""
+
+LARGEST: Final = 50_000_000
 """Bytes of a file that is read."""
 
 _child = Child()

@@ -3,6 +3,7 @@
 import sys
 
 from knowledge.ingest.child import serve
+from knowledge.ingest.formats import reading
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), reading)

@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -24,7 +25,6 @@ from typing import IO, Final
 from pydantic import TypeAdapter, ValidationError
 
 from knowledge.ingest.draft import Reading, Unfit, line
-from knowledge.ingest.formats import reading
 
 LONGEST: Final = 60
 """Seconds on the wall that reading one file may take."""
@@ -158,8 +158,13 @@ def _received(pipe: IO[bytes], largest: int) -> bytes | None:
     return message if len(message) == length else None
 
 
-def serve(memory: int) -> None:
-    """Be the child, in so many bytes: answer questions until there are no more, or none has come for a while."""
+def serve(memory: int, reading: Callable[[str, bytes], Reading]) -> None:
+    """Be the child, in so many bytes: answer questions until there are no more, or none has come for a while.
+
+    Args:
+        memory: bytes of address space.
+        reading: reads the content of a file of a name; only the child needs the parsers.
+    """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever a parser prints would be read as an answer, and may quote the file into a log.
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -176,10 +181,10 @@ def serve(memory: int) -> None:
         work = int(used.ru_utime + used.ru_stime) + LONGEST_WORK
         resource.setrlimit(resource.RLIMIT_CPU, (work, resource.getrlimit(resource.RLIMIT_CPU)[1]))
         name, _, data = question.partition(b"\0")
-        _send(answers, _ANSWER.dump_json(_read(os.fsdecode(name), data)))
+        _send(answers, _ANSWER.dump_json(_read(reading, os.fsdecode(name), data)))
 
 
-def _read(name: str, data: bytes) -> Reading | str:
+def _read(reading: Callable[[str, bytes], Reading], name: str, data: bytes) -> Reading | str:
     """Return a reading, or what is wrong with the file. What is out of memory is not caught: a new child is sounder."""
     try:
         return reading(name, data)

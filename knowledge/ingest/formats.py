@@ -11,11 +11,6 @@ from knowledge.ingest.draft import Block, Reading, Unfit
 from knowledge.ingest.plain import decoded, first_line, markdown, paragraphs
 from knowledge.ingest.table import table
 
-SUFFIXES: Final = frozenset(
-    (".bib", ".csv", ".docx", ".htm", ".html", ".json", ".markdown", ".md", ".pdf", ".text", ".tsv", ".txt", ".xhtml")
-)
-"""The suffixes of files that are looked for in a folder, in small letters."""
-
 _LISTS: Final = {".bib": bibliography, ".csv": table, ".json": references, ".tsv": table}
 
 _FOREIGN: Final = (

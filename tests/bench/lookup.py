@@ -121,7 +121,7 @@ def documents(library: Library, size: int, rng: random.Random) -> Iterator[tuple
     said = Counter(
         word for each in library.resources for word in words(f"{each.summary} {each.relevance} {each.title}")
     )
-    rare = sorted(word for said in library.glossary._english.values() for word in said)
+    rare = sorted(word.decode() for _meaning, word in library.glossary._english.items())
     said.update(rare)
     vocabulary, weights = list(said), list(accumulate(said.values()))
     for start in range(0, size, PASSAGES_A_DOCUMENT):

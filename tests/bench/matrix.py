@@ -62,7 +62,7 @@ async def _starting(demo: Demo) -> list[Figure]:
     return [
         Figure("first start of three bots to “ready”", took[0], "s", note="log-in, identity, migrations included"),
         of_rounds("a later start of three bots to “ready”", took[1:], "s"),
-        Figure("memory of three bots after that", rss, "MiB"),
+        Figure("memory of three bots after that", rss, "MiB", target=150),
     ]
 
 
