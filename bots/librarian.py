@@ -19,8 +19,9 @@ from storage import library as book
 def find(args: argparse.Namespace, settings: Settings | None) -> int:
     """Answer questions: words on the command line for people, lines of JSON for programs.
 
-    A line is `{"id", "query", "language"}`, its answer `{"id", "results": [{"id", "score"}]}`, the best first. A line
-    that cannot be read is named on standard error, and the others are answered all the same; the status is 1 then.
+    A line is `{"id", "query", "language"}` (the last may be left out), its answer
+    `{"id", "results": [{"id", "score"}]}`, the best first. A line that cannot be read is named on standard error, and
+    the others are answered all the same; the status is 1 then.
     """
     library = asyncio.run(with_the_store(settings)) if settings else Library.load()
     if not args.jsonl:
@@ -37,7 +38,7 @@ def find(args: argparse.Namespace, settings: Settings | None) -> int:
             sys.stderr.write(f"line {number}: {error}\n")
             bad = 1
             continue
-        hits = library.search(asked["query"], limit=args.limit)
+        hits = library.search(asked["query"], said_in=asked.get("language"), limit=args.limit)
         results = [{"id": hit.resource.id, "score": round(hit.score, 4)} for hit in hits]
         sys.stdout.write(json.dumps({"id": asked["id"], "results": results}, ensure_ascii=False) + "\n")
         sys.stdout.flush()
@@ -49,7 +50,8 @@ def _question(line: str) -> dict[str, Any]:
         asked = json.loads(line)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("this is no line of JSON.") from None
-    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or "id" not in asked:
+    fits = isinstance(asked, dict) and "id" in asked and isinstance(asked.get("query"), str)
+    if not fits or not isinstance(asked.get("language") or "", str):
         raise ValueError('this is no question: {"id": …, "query": "…"} is needed.')
     return asked
 

@@ -20,6 +20,7 @@ from commands.core import (
     clean,
     one_of,
     plain,
+    shelf,
 )
 from commands.core.closed import OwnCase
 from commands.core.shelf import CHECK
@@ -64,7 +65,7 @@ def _read(ctx: Context, typed: str) -> Checklist:
         if len(begun) != 1:
             raise Unreadable("There is no checklist “{typed}”.", typed=clean(typed)[:40])
         found = begun[0]
-    return found
+    return shelf.checklists(ctx, [found])[0]
 
 
 def _suggested(ctx: Context, _typed: str) -> list[Choice]:
@@ -145,6 +146,19 @@ def mark(ctx: Context, case: OwnCase, which: Which, item: ItemOf, state: HowItSt
         _("{item}: {state}. {n} items are still open.", item=item.id, state=MARKS[state], n=len(left)),
         actions=_offers(which, case, left),
     )
+
+
+@checklists.command("checklist confirm", allow=Role.COORDINATOR, audited=True)
+def confirm(ctx: Context, which: Which) -> Reply:
+    """Confirm that you looked at a checklist today, and that it is still right.
+
+    which: Which checklist?
+    """
+    if which.network != ctx.network:
+        return Reply(_("{id} is another network's.", id=which.id))
+    ctx.subject = which.id
+    shelf.confirm_checklist(ctx, which)
+    return Reply(_("Confirmed: {id}, reviewed on {day}.", id=which.id, day=ctx.now.date()))
 
 
 def _marks(ctx: Context, which: Checklist, case: Mine | None) -> Mapping[str, Mark]:

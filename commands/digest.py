@@ -25,7 +25,7 @@ from commands.core import (
 )
 from commands.core.post import Post
 from commands.core.procedure import stage_name, tool_name
-from commands.core.shelf import stale
+from commands.core.shelf import stale, stale_checklists
 from commands.core.when import read_schedule
 from storage import cases, checkins, digests, feedback, library, office_hours
 from storage.checkins import Need
@@ -183,6 +183,16 @@ def _library_to_look_at(ctx: Post, network: str) -> list[Text]:
                 len(old),
                 ids=[each.id for each in old[:MOST_STALE]],
                 stale=Call("resource stale"),
+            )
+        )
+    if unseen := stale_checklists(ctx, network):
+        found.append(
+            n_(
+                "• {n} checklist was last reviewed more than a year ago: {ids}. Look at it again, then {confirm}.",
+                "• {n} checklists were last reviewed more than a year ago: {ids}. Look at them again, then {confirm}.",
+                len(unseen),
+                ids=[each.id for each in unseen[:MOST_STALE]],
+                confirm=Call("checklist confirm"),
             )
         )
     return found

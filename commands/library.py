@@ -309,6 +309,7 @@ def saved(ctx: Context) -> Reply:
     return Reply(
         _("You saved:"),
         Sources(tuple(source(ctx, each) for each in found[:MOST_SAVED])),
+        *([_("Earlier: {ids}.", ids=[each.id for each in earlier])] if (earlier := found[MOST_SAVED:]) else []),
         actions=[_show_button(each) for each in found[:MOST_SAVED]],
     )
 

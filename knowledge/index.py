@@ -341,9 +341,9 @@ class Index:
                 found.append(Found(key, score))
         return found
 
-    def question(self, asked: str) -> Question:
-        """Read a question."""
-        groups = self._groups(asked[:LONGEST_TEXT])
+    def question(self, asked: str, said_in: str | None = None) -> Question:
+        """Read a question; whoever knows its language says it."""
+        groups = self._groups(asked[:LONGEST_TEXT], said_in)
         return Question(groups, self._glossary, [group.worth * self._rarity(group) for group in groups])
 
     def tokens(self, text: str, *, every: bool = True) -> Iterator[str]:
@@ -388,8 +388,8 @@ class Index:
             return ways[0] if ways else None
         return Query.disjunction_max_query(ways)
 
-    def _groups(self, question: str) -> list[_Group]:
-        asked, how = words(question)[:LONGEST_QUESTION], tongue(question)
+    def _groups(self, question: str, said_in: str | None) -> list[_Group]:
+        asked, how = words(question)[:LONGEST_QUESTION], said_in or tongue(question)
         stems = [stem(word, how) for word in asked]
         said = {place: _Group(1.0, {stems[place]: 1.0}) for place, word in enumerate(asked) if word not in LITTLE_WORDS}
         blunt = [_Group(_BEGINNING, {cut: 1.0}, echo=True) for place in said if (cut := beginning(asked[place]))]

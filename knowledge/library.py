@@ -162,6 +162,7 @@ class Library:
         stored: Callable[[Sequence[str]], Stored] = _nothing,
         vector: Sequence[float] | None = None,
         shelves: Collection[str] | None = None,
+        said_in: str | None = None,
     ) -> list[Hit]:
         """Return what answers a question in any of the networks' languages, the best first.
 
@@ -173,9 +174,10 @@ class Library:
         Of what people added, only the `shelves` of these networks are looked at, beside that of every network (None:
         all). `stored` gives what the store has under these keys; what is not there any more, or is nothing for whoever
         asks, it leaves out, and so does the answer. With the question's `vector` what means alike counts as well, among
-        what has the question's words; a vector that fits nothing changes nothing.
+        what has the question's words; a vector that fits nothing changes nothing. In which language it is asked is
+        told from its words, unless somebody says it (`said_in`, a code).
         """
-        asked = self._index.question(query)
+        asked = self._index.question(query, said_in)
         within: dict[str, Collection[str]] = {}
         if network is not None:
             within["network"] = (network, EVERY_NETWORK)

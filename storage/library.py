@@ -95,7 +95,7 @@ class ShelvedPassage(Table, table=True):
 
 
 class Review(Table, table=True):
-    """When an entry of the library, the program's or the shelf's, was last found to be still right."""
+    """When an entry of the library (the program's, the shelf's, or `checklist:ID`) was last found to be still right."""
 
     privacy: ClassVar[Privacy] = Privacy(
         what="Which entries of the library you confirmed.", whose=("by",), erase=Erasure.BLANK, blank=("by",)

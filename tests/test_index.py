@@ -47,6 +47,14 @@ def test_a_question_finds_what_has_its_words_in_any_form() -> None:
     assert keys(index, "") == keys(index, "the of and") == []
 
 
+def test_a_question_is_read_by_the_grammar_of_the_language_that_somebody_says() -> None:
+    index = Index([Document("courts", ((1, "Uluslararası mahkemeler için kararlar"),)), *BASE], PLAIN)
+    assert "mahkeme" in index.question("mahkemelerin", "tr").tokens
+    found = index.search(index.question("mahkemelerin", "tr"), within={}, limit=5)
+    assert [each.key for each in found] == ["courts"]
+    assert index.question("mahkemelerin", "xx").tokens == index.question("mahkemelerin").tokens
+
+
 def test_facets_narrow_and_parts_of_one_document_do_not_crowd_out_others() -> None:
     index = Index(BASE, PLAIN)
     assert index.change([], [part(n, f"torture again number{n}") for n in range(1, 8)], 1)

@@ -270,9 +270,10 @@ def test_questions_in_lines_of_json_are_answered_in_lines_of_json(hub: Path) -> 
     asked = [
         {"id": "a", "query": "asset freeze Belarus", "language": "en"},
         {"id": 7, "query": "санкції проти Білорусі", "language": "uk"},
-        {"id": "none", "query": "xyzzyqwv", "language": "en"},
+        {"id": "none", "query": "xyzzyqwv", "language": None},
     ]
-    lines = [*map(json.dumps, asked), "not json", "", '{"id": "b"}', "[" * 100_000]
+    wrong = ["not json", "", '{"id": "b"}', "[" * 100_000, '{"id": "c", "query": "sanctions", "language": 7}']
+    lines = [*map(json.dumps, asked), *wrong]
     done = impacthub(hub, "find", "--jsonl", "--limit", "3", said="\n".join(lines))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["id"] for each in answers] == ["a", 7, "none"]
@@ -280,7 +281,7 @@ def test_questions_in_lines_of_json_are_answered_in_lines_of_json(hub: Path) -> 
     scores = [each["score"] for each in answers[0]["results"]]
     assert scores == sorted(scores, reverse=True)
     assert done.returncode == 1
-    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["line 4", "line 6", "line 7"]
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["line 4", "line 6", "line 7", "line 8"]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from storage.members import Member, Role
 from storage.refused import Refused
 from storage.store import Session, Store
 from storage.table import core
-from tests.transcript import Stage
+from tests.transcript import LIBRARY, Stage
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 TORTURE = [Stretch("Article 1", "Torture is forbidden.", "p. 1"), Stretch("Article 2", "No exceptions.", "p. 2")]
@@ -302,6 +302,31 @@ async def test_a_coordinator_withdraws_and_confirms_for_their_own_network_only(s
     assert "Confirmed" in await heard(stage, "vera", "resource confirm everybodys")
     assert "Withdrawn" in await heard(stage, "vera", "resource withdraw ours")
     assert "Ours" not in await heard(stage, "ann", "find quokkas")
+
+
+async def test_what_was_saved_is_listed_to_the_last(store: Store) -> None:
+    stage = await staged(store)
+    ids_ = [each.id for each in LIBRARY.resources if each.network in {"uj", "all"}][:13]
+    for id_ in ids_:
+        await stage.say("ann", f"resource save {id_}")
+        stage.now += timedelta(minutes=1)
+    shown = await heard(stage, "ann", "resource saved")
+    assert all(id_ in shown for id_ in ids_)
+    assert f"Earlier: {', '.join(reversed(ids_[:3]))}." in shown
+
+
+async def test_a_checklist_of_last_year_stands_in_its_own_networks_digest_until_it_is_confirmed(store: Store) -> None:
+    stage = await staged(store)
+    checklists = [each for each in LIBRARY.checklists.all if each.network == "uj"]
+    later = max(each.as_of for each in checklists) + timedelta(days=400)
+    told = f"{len(checklists)} checklists were last reviewed"
+    assert told not in await heard(stage, "vera", "digest preview")
+    stage.now = datetime.combine(later, time(9), UTC)
+    shown = await heard(stage, "vera", "digest preview")
+    assert told in shown
+    assert "uk-ghr" not in shown
+    assert "Confirmed" in await heard(stage, "vera", "checklist confirm uj-de")
+    assert f"{len(checklists) - 1} checklists were" in await heard(stage, "vera", "digest preview")
 
 
 async def test_the_id_of_a_suggestion_tells_nobody_that_another_waits(store: Store) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -15,7 +16,8 @@ from commands.core.post import Post
 from commands.core.reply import Source
 from commands.core.text import Text, _
 from knowledge.answer import NoAnswer, quotable
-from knowledge.library import Change, Hit, Library, Passage, Resource, Scope, Stored, badge
+from knowledge.library import Change, Checklist, Hit, Library, Passage, Resource, Scope, Stored, badge
+from knowledge.schema import is_recent
 from knowledge.words import asked_in
 from storage import library as book
 from storage import members
@@ -24,6 +26,8 @@ from storage.members import Role
 from storage.store import Store
 
 log = structlog.get_logger()
+
+R = TypeVar("R", Resource, Checklist)
 
 BADGES: dict[Scope | None, Text] = {
     Scope.FULL: _("checked against its source, {day}"),
@@ -118,6 +122,28 @@ def stale(ctx: Post, network: str) -> list[Resource]:
     )
 
 
+def checklists(ctx: Post, rows: Sequence[Checklist]) -> list[Checklist]:
+    """Return checklists with their last review: the program's, or somebody's here."""
+    days = book.reviews(ctx.session, [_key(each) for each in rows])
+    return [_reviewed(each, days.get(_key(each))) for each in rows]
+
+
+def stale_checklists(ctx: Post, network: str) -> list[Checklist]:
+    """Return a network's checklists that nobody has reviewed for twelve months, the oldest first."""
+    known = checklists(ctx, [each for each in ctx.library.checklists.all if each.network == network])
+    today = ctx.now.date()
+    return sorted((each for each in known if not is_recent(each.as_of, today)), key=lambda each: (each.as_of, each.id))
+
+
+def confirm_checklist(ctx: Context, checklist: Checklist) -> None:
+    """Note that a checklist was looked at today, and is still right."""
+    book.confirm(ctx.session, _key(checklist), day=ctx.now.date(), by=ctx.actor_id)
+
+
+def _key(checklist: Checklist) -> str:
+    return f"checklist:{checklist.id}"
+
+
 def source(ctx: Context, resource: Resource, *, passage: Passage | None = None, snippet: str = "") -> Source:
     """Show an entry: its title in the reader's language where it has one, its citation, how far it was checked.
 
@@ -206,5 +232,5 @@ def _passage(stretch: Stretch | None) -> Passage | None:
     return stretch and Passage(stretch.heading, stretch.text, stretch.place)
 
 
-def _reviewed(resource: Resource, day: date | None) -> Resource:
-    return resource if day is None or day <= resource.as_of else resource.model_copy(update={"as_of": day})
+def _reviewed(row: R, day: date | None) -> R:
+    return row if day is None or day <= row.as_of else row.model_copy(update={"as_of": day})
