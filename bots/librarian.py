@@ -50,9 +50,10 @@ def _question(line: str) -> dict[str, Any]:
         asked = json.loads(line)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("this is no line of JSON.") from None
-    fits = isinstance(asked, dict) and "id" in asked and isinstance(asked.get("query"), str)
-    if not fits or not isinstance(asked.get("language") or "", str):
+    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or "id" not in asked:
         raise ValueError('this is no question: {"id": …, "query": "…"} is needed.')
+    if not isinstance(asked.get("language") or "", str):
+        raise ValueError("its language is no text.")  # noqa: TRY004 one error for whatever a line may have wrong
     return asked
 
 

@@ -25,7 +25,7 @@ was exchanged for a wrong one (en 10 %, uk and ru up to half).
 import asyncio
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from functools import cached_property
@@ -38,7 +38,7 @@ from rapidfuzz import fuzz
 
 from knowledge.guard.tokens import plain
 from knowledge.orders import forbidden, quotable
-from knowledge.redaction import redact, restore
+from knowledge.redaction import Tokens, redact, restore
 from knowledge.words import LITTLE_WORDS, fold, sentences, sound, stem, words
 
 __all__ = [
@@ -50,9 +50,6 @@ LONGEST_QUESTION = 2_000
 """Characters of a question that are sent: no more than a search reads."""
 LONGEST_SENTENCE, MOST_SENTENCES, SHORTEST_QUOTE = 600, 6, 4
 """Characters of a sentence, sentences of an answer, words of a quote."""
-
-Tokens = Callable[[str], Collection[str]]
-"""What a text is found by, whatever its language; its meanings begin with "#". `Library.tokens` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +156,7 @@ class Endpoint:
         answering = min(self.most_tokens // 4, _LONGEST_ANSWER)
         public = " ".join(f"{one.title} {one.citation} {one.text}" for one in evidence)
         # Reading names takes a while, and others wait in this loop.
-        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public, self.handles)
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public, self.handles, self.tokens)
         orders = _ORDERS.format(language=_LANGUAGES.get(language, f'the language "{language}"'))
         around = (orders, asked, *(one["content"] for one in _EXAMPLE))
         room = self.most_tokens - answering - sum(map(_tokens_of, around)) - _FRAME

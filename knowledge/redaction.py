@@ -6,7 +6,7 @@ name too few hidden cannot be called back. So whatever is in doubt is hidden.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,7 +14,11 @@ from knowledge.guard import Danger, findings
 from knowledge.guard.marks import Mark
 from knowledge.guard.names import NAMES, Shape
 from knowledge.guard.reading import YEAR, Read
+from knowledge.guard.tokens import Token
 from knowledge.words import LITTLE_WORDS, sound, words
+
+Tokens = Callable[[str], Collection[str]]
+"""What a text is found by, whatever its language; its meanings begin with "#". `Library.tokens` is one."""
 
 
 class Kind(StrEnum):
@@ -37,7 +41,12 @@ class _Span(NamedTuple):
     kind: Kind
 
 
-def redact(question: str, public: str = "", handles: re.Pattern[str] | None = None) -> tuple[str, Mapping[str, str]]:
+def redact(
+    question: str,
+    public: str = "",
+    handles: re.Pattern[str] | None = None,
+    tokens: Tokens | None = None,
+) -> tuple[str, Mapping[str, str]]:
     """Return a question in which placeholders stand for what could lead to somebody, and what each stands for.
 
     The same words, written alike, get the same placeholder. A placeholder looks like "[PERSON_1]" and is never one
@@ -48,12 +57,14 @@ def redact(question: str, public: str = "", handles: re.Pattern[str] | None = No
         public: text that is sent along anyway. A name or number that stands in it is not hidden, unless the
             survivor guard finds somebody in need of protection at that very place.
         handles: what else names somebody here.
+        tokens: what a text is found by, as `Library.tokens`: a word with a meaning of its own is nobody's name. Without
+            it a name that opens a sentence alone, or is written small, is known by its ending or not at all.
     """
     hidden: dict[str, str] = {}
     known: dict[str, str] = {}
     parts: list[str] = []
     end = 0
-    for span in _merged(question, sorted(_spans(question, public, handles))):
+    for span in _merged(question, sorted(_spans(question, public, handles, tokens))):
         said = question[span.start : span.end]
         key = f"{span.kind}{said}"
         if key not in known:
@@ -110,7 +121,12 @@ _KINDS = {
 }
 
 
-def _spans(question: str, public: str, handles: re.Pattern[str] | None) -> Iterator[_Span]:
+def _spans(
+    question: str,
+    public: str,
+    handles: re.Pattern[str] | None,
+    tokens: Tokens | None,
+) -> Iterator[_Span]:
     for found in handles.finditer(question) if handles else ():
         yield _Span(*found.span(), Kind.HANDLE)
     for finding in findings(question):
@@ -124,7 +140,7 @@ def _spans(question: str, public: str, handles: re.Pattern[str] | None) -> Itera
     for found in _GEORGIAN_NAME.finditer(read.plain):
         yield _Span(*read.place(*found.span()), Kind.PERSON)
     yield from _numbers(read, known)
-    yield from _names(read, known)
+    yield from _names(read, known, tokens)
 
 
 # Georgian has no capitals: a given name that many bear with the word after it, and the endings of family names.
@@ -239,8 +255,8 @@ _PUBLIC_NUMBER = re.compile(
 _LONGEST_ACRONYM = 5
 
 
-def _names(read: Read, known: _Public) -> Iterator[_Span]:
-    """Find names of persons, and every other capitalised word that nobody knows."""
+def _names(read: Read, known: _Public, tokens: Tokens | None) -> Iterator[_Span]:
+    """Find names of persons, other capitalised words that nobody knows, and what ends like a name written small."""
     for name in read.people:
         start, end = read.tokens[name.first].start, read.tokens[name.last].end
         # A given name alone may be anybody's, whoever else bears it in public.
@@ -253,16 +269,42 @@ def _names(read: Read, known: _Public) -> Iterator[_Span]:
     # Where everything is written in capitals, no acronym can be told.
     shouting = not any(token.said.islower() for token in read.tokens if len(token.said) > 1)
     for place, token in enumerate(read.tokens):
-        if not read.is_unknown_capital(place) or token.key in LITTLE_WORDS:
+        if token.key in LITTLE_WORDS:
+            continue
+        if not read.is_unknown_capital(place):
+            small = token.kind == "word" and token.said.islower() and not token.marks and NAMES.family(token.key)[1]
+            if small and tokens and not (_means(token, tokens) or known.names(token.said)):
+                yield _Span(*read.span(place, place), Kind.PERSON)
             continue
         if known.names(token.said) and not _is_protected(read, place, place):
             continue
         acronym = _ACRONYM.fullmatch(token.said) and not shouting
         public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
-        # Where any word is capitalised, only company tells a name: "Chidi Okonkwo asks".
+        # Where any word is capitalised, company tells a name ("Chidi Okonkwo asks"), or that nothing is known by it.
         alone = token.opens and not read.is_unknown_capital(place + 1)
-        if not (acronym or public or alone):
+        ordinary = alone and (_means(token, tokens) if tokens else not NAMES.family(token.key)[1])
+        if not (acronym or public or ordinary):
             yield _Span(*read.span(place, place), Kind.PERSON)
+
+
+def _means(token: Token, tokens: Tokens) -> bool:
+    """Tell whether a word means something, or only says how a question is asked."""
+    return token.key in _ASKING or any(each.startswith("#") for each in tokens(token.said))
+
+
+_ASKING = frozenset(
+    """
+    describe explain give list must please shall show somebody someone tell whose
+
+    адже вдруг видимо дайте должен должна должно должны кажется каков какова каково куда может мочь назовите
+    наверное неужели объясните опишите перечислите пишу подойдет подскажите покажите помогите расскажите
+    сколько скажите хватит хватает хотим чей чье чья
+
+    варто вистачить дайте допоможіть куди мабуть можемо може назвіть невже нібито опишіть перелічіть підкажіть
+    повинен повинна повинно повинні поясніть покажіть пишу розкажіть скажіть скільки треба хочемо хтось цікавить
+    чий чиє чия щось
+    """.split()  # noqa: SIM905 - a list of quotes would hide the words
+)
 
 
 def _is_protected(read: Read, first: int, last: int) -> bool:

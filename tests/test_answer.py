@@ -537,6 +537,44 @@ def test_a_georgian_name_is_hidden_without_capitals(name):
     assert name not in redact(f"როდის დააკავეს {name}")[0]
 
 
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Petrov owns the factory, can he be listed?", "Petrov"),
+        ("Kowalczyk signed the order. Which forum?", "Kowalczyk"),
+        ("Rukhsana fears return to Tajikistan", "Rukhsana"),
+        ("Мельник звільнив людей. Куди подати скаргу?", "Мельник"),
+        ("иванов подал жалобу", "иванов"),
+        ("кому підпорядкувався шевченко", "шевченко"),
+        ("did ivanov and petrenko own the factory", "petrenko"),
+    ],
+)
+def test_a_name_that_opens_a_sentence_or_is_written_small_is_hidden(question, name, library):
+    asked, hidden = redact(question, tokens=library.tokens)
+    assert name not in asked
+    assert restore(asked, hidden) == question
+
+
+@pytest.mark.parametrize("question", ["Kowalczyk appeals. Which forum?", "what did kowalska win"])
+def test_such_a_name_is_public_where_the_passages_bear_it(question, library):
+    assert redact(question, "A Polish report", tokens=library.tokens)[1]
+    assert redact(question, "Kowalczyk v. Poland; Kowalska v. Poland", tokens=library.tokens) == (question, {})
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Torture in Chechnya: which forum?",
+        "Sanctions against judges in Belarus",
+        "Explain universal jurisdiction",
+        "Куди подати скаргу на чиновників і прокурорів?",
+        "Сколько стоит климатический иск против газовой компании?",
+    ],
+)
+def test_a_word_with_a_meaning_is_nobodys_name(question, library):
+    assert redact(question, tokens=library.tokens) == (question, {})
+
+
 def test_what_is_public_law_is_not_hidden():
     assert redact("კაცობრიობის წინააღმდეგ დანაშაულები") == ("კაცობრიობის წინააღმდეგ დანაშაულები", {})
     question = (
