@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from marisa_trie import BytesTrie, RecordTrie
+from marisa_trie import BytesTrie
 from rapidfuzz import fuzz, process
 
 from knowledge import dictionaries
@@ -63,6 +63,9 @@ class Glossary:
         self._blunt = _Phrases((way, row.meaning) for row in said for way in row.blunt.split("\n"))
         self._ways = _packed((row.meaning, way) for row in said for way in row.ways.split("\n"))
         self._english = _packed((row.meaning, word) for row in said for word in row.english.split())
+        self._place_words = frozenset(
+            way for meaning in self.places.values() for way in _unpacked(self._ways, meaning) if " " not in way
+        )
         self._spellings = tuple(
             _Spelling(" ".join(said), _phrase(said, language), number)
             for number, term in enumerate(self.terms)
@@ -85,20 +88,28 @@ class Glossary:
         known = {way for row in (*terms, *lexicon) for way in row.ways("en")}
         return cls(terms, chain(lexicon, dictionaries.read(dictionaries_in, known)))
 
-    def spans(self, said: Sequence[str], stems: Sequence[str], *, bluntly: bool = False) -> Iterator[Span]:
+    def spans(
+        self, said: Sequence[str], stems: Sequence[str], *, bluntly: bool = False, alone: bool = True
+    ) -> Iterator[Span]:
         """Yield every phrase among these folded words, the short ones inside long ones too.
+
+        A word `alone` is a phrase as well; if not, only one that names a place.
 
         A phrase is known by the stems of its words. Bluntly, a word also is what it begins with, if that is a word
         by itself, or else what has the same first letters: that lets an ending pass which no stemmer knows, and is
         meant for questions, not for documents.
         """
         for start, first in enumerate(stems):
-            lengths = self._phrases.lengths(first)
+            lengths: Iterable[int] = self._phrases.lengths(first)
             if bluntly:
-                lengths |= {1} | self._blunt.lengths(_cut(said[start], 4))
-            for end in (start + length for length in sorted(lengths) if start + length <= len(stems)):
+                lengths = sorted({1, *lengths, *self._blunt.lengths(_cut(said[start], 4))})
+            skips_word = not alone and first not in self._place_words
+            for length in lengths:
+                end = start + length
+                if end > len(stems) or (skips_word and length == 1):
+                    continue
                 meanings = self._phrases.meanings(" ".join(stems[start:end]))
-                if not meanings and bluntly and end == start + 1:
+                if not meanings and bluntly and length == 1:
                     meanings = self._word_within(said[start])
                 if not meanings and bluntly:
                     meanings = self._blunt.meanings(" ".join(_bluntly(said[start:end])))
@@ -208,13 +219,14 @@ class _Phrases:
     def __init__(self, known: Iterable[tuple[str, str]]) -> None:
         self._meanings = _packed(known)
         said = map(str.split, self._meanings)
-        self._lengths = RecordTrie("<B", ((words[0], (len(words),)) for words in said if words))
+        self._lengths = BytesTrie((words[0], bytes([len(words)])) for words in said if words)
 
     def meanings(self, phrase: str) -> frozenset[str]:
         return frozenset(_unpacked(self._meanings, phrase))
 
-    def lengths(self, first: str) -> set[int]:
-        return {length for (length,) in self._lengths.get(first, ())}
+    def lengths(self, first: str) -> bytes:
+        """One byte for each, the short ones first."""
+        return b"".join(self._lengths.get(first, ()))
 
 
 def _packed(pairs: Iterable[tuple[str, str]]) -> BytesTrie:

@@ -356,7 +356,7 @@ class Index:
                 if blunt := beginning(word):
                     yield blunt
         yield from counted
-        for span in self._glossary.spans(said, stems):
+        for span in self._glossary.spans(said, stems, alone=every):
             if every or span.end - span.start > 1:
                 yield from span.meanings
             else:

@@ -241,3 +241,13 @@ def test_no_row_of_the_lexicon_claims_a_native_reader_it_did_not_have() -> None:
         assert set(row["native_review_needed"]) <= set(row) & set(LANGUAGES)
         assert "ru" in row
         assert "uk" in row
+
+
+def test_without_words_alone_only_phrases_and_places_are_left(glossary: Glossary) -> None:
+    said = words("Пытки в Беларуси, всеобщая юрисдикция и торговля людьми")
+    stems = list(map(stem, said))
+    every = list(glossary.spans(said, stems))
+    left = list(glossary.spans(said, stems, alone=False))
+    places = frozenset(glossary.places.values())
+    assert left == [span for span in every if span.end - span.start > 1 or span.meanings & places]
+    assert 0 < len([span for span in left if span.end - span.start == 1]) < len(left) < len(every)
