@@ -5,6 +5,7 @@ not: it holds everyday words of this work, written for this project, so that a q
 texts in another. Every language in which no native speaker has read a row yet is named in the row itself.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +22,8 @@ from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
 
 # Ways to say a meaning in English whose words documents use; those behind them are rather said in questions.
 _FORMAL = 3
+# A word of these languages that ends like a masculine noun, or like a feminine one with a soft sign.
+_SLAVIC_NOUN = re.compile("[а-яіїєґў]+[бвгджзклмнпрстфхцчшщь]")
 LONGEST_WORD, MOST_WORDS = 100, 20
 """Characters, and folded words in them, that are read of what is looked up: more than any term has."""
 
@@ -204,7 +207,7 @@ class _Said(NamedTuple):
         formal = (word for each in islice(_variants(row, "en"), _FORMAL) for word in each)
         return cls(
             _meaning(row),
-            "\n".join(_phrase(each, language) for language, each in said),
+            "\n".join(dict.fromkeys(way for language, each in said for way in _in_stems(each, language))),
             "\n".join(" ".join(_bluntly(each)) for _language, each in said),
             " ".join(stem(word) for word in formal if word not in LITTLE_WORDS),
         )
@@ -239,6 +242,24 @@ def _unpacked(trie: BytesTrie, key: str) -> Iterator[str]:
 
 def _phrase(said: Iterable[str], language: str) -> str:
     return " ".join(stem(word, language) for word in said)
+
+
+def _in_stems(said: Sequence[str], language: str) -> Iterator[str]:
+    """Yield a phrase in stems, and once more for each word whose other cases have another: Казахстан, в Казахстане."""
+    stems = [stem(word, language) for word in said]
+    yield " ".join(stems)
+    for place, word in enumerate(said):
+        if (other := stem(_bent(word), language)) != stems[place]:
+            yield " ".join((*stems[:place], other, *stems[place + 1 :]))
+
+
+def _bent(word: str) -> str:
+    """Return another case of an East Slavic noun; its nominative may look to the stemmer like a verb: Казахста-н."""
+    if len(word) < 4 or not _SLAVIC_NOUN.fullmatch(word):
+        return word
+    if word.endswith("ість"):
+        return word[:-4] + "ості"
+    return word[:-1] + "и" if word.endswith("ь") else word + "у"
 
 
 def _meaning(row: Words) -> str:

@@ -30,7 +30,7 @@ from tantivy import Occur, Query
 from knowledge.glossary import Glossary, Span
 from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words, words_and_numbers
 
-ANALYSIS = 3
+ANALYSIS = 4
 """Raised whenever a text becomes other tokens than before: every index is then built anew."""
 LONGEST_TEXT = 2_000
 """Characters of a question that are read: the rest makes an answer slower, not better."""

@@ -251,3 +251,22 @@ def test_without_words_alone_only_phrases_and_places_are_left(glossary: Glossary
     places = frozenset(glossary.places.values())
     assert left == [span for span in every if span.end - span.start > 1 or span.meanings & places]
     assert 0 < len([span for span in left if span.end - span.start == 1]) < len(left) < len(every)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("суд в Казахстане", "KZ"),
+        ("Казахстан", "KZ"),
+        ("беженцы из Ирана", "IR"),
+        ("у Білорусі", "BY"),
+        ("в Беларуси", "BY"),
+        ("Беларусь", "BY"),
+        ("у Молдові", "MD"),
+        ("из Узбекистана", "UZ"),
+    ],
+)
+def test_a_place_is_known_in_every_case(glossary: Glossary, text: str, code: str) -> None:
+    said = words(text)
+    found = {meaning for span in glossary.spans(said, list(map(stem, said))) for meaning in span.meanings}
+    assert glossary.places[code] in found
