@@ -122,6 +122,7 @@ def writer_of(settings: Settings, library: Library) -> Writer | None:
             chosen.timeout,
             chosen.most_tokens,
             tokens=library.tokens,
+            knows=library.knows,
             handles=handles.WRITTEN,
         )
     )

@@ -38,7 +38,7 @@ def find(args: argparse.Namespace, settings: Settings | None) -> int:
             sys.stderr.write(f"line {number}: {error}\n")
             bad = 1
             continue
-        hits = library.search(asked["query"], said_in=asked.get("language"), limit=args.limit)
+        hits = library.search(asked["query"], said_in=asked["language"], limit=args.limit)
         results = [{"id": hit.resource.id, "score": round(hit.score, 4)} for hit in hits]
         sys.stdout.write(json.dumps({"id": asked["id"], "results": results}, ensure_ascii=False) + "\n")
         sys.stdout.flush()
@@ -52,9 +52,10 @@ def _question(line: str) -> dict[str, Any]:
         raise ValueError("this is no line of JSON.") from None
     if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or "id" not in asked:
         raise ValueError('this is no question: {"id": …, "query": "…"} is needed.')
-    if not isinstance(asked.get("language") or "", str):
+    said_in = asked.get("language")
+    if not isinstance(said_in, str | None):
         raise ValueError("its language is no text.")  # noqa: TRY004 one error for whatever a line may have wrong
-    return asked
+    return asked | {"language": said_in and said_in.casefold().partition("-")[0]}
 
 
 async def with_the_store(settings: Settings) -> Library:

@@ -191,7 +191,7 @@ def _library_to_look_at(ctx: Post, network: str) -> list[Text]:
                 "• {n} checklist was last reviewed more than a year ago: {ids}. Look at it again, then {confirm}.",
                 "• {n} checklists were last reviewed more than a year ago: {ids}. Look at them again, then {confirm}.",
                 len(unseen),
-                ids=[each.id for each in unseen[:MOST_STALE]],
+                ids=[each.id for each in unseen],
                 confirm=Call("checklist confirm"),
             )
         )

@@ -25,7 +25,7 @@ was exchanged for a wrong one (en 10 %, uk and ru up to half).
 import asyncio
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from functools import cached_property
@@ -38,7 +38,7 @@ from rapidfuzz import fuzz
 
 from knowledge.guard.tokens import plain
 from knowledge.orders import forbidden, quotable
-from knowledge.redaction import Tokens, redact, restore
+from knowledge.redaction import Knows, redact, restore
 from knowledge.words import LITTLE_WORDS, fold, sentences, sound, stem, words
 
 __all__ = [
@@ -50,6 +50,9 @@ LONGEST_QUESTION = 2_000
 """Characters of a question that are sent: no more than a search reads."""
 LONGEST_SENTENCE, MOST_SENTENCES, SHORTEST_QUOTE = 600, 6, 4
 """Characters of a sentence, sentences of an answer, words of a quote."""
+
+Tokens = Callable[[str], Collection[str]]
+"""What a text is found by, whatever its language; its meanings begin with "#". `Library.tokens` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Endpoint:
         timeout: seconds that a question may take in all, a second try included.
         most_tokens: of one question and its answer together; passages are cut until they fit.
         tokens: `Library.tokens`; without it, only sentences in the language of their passage can be checked.
+        knows: `Library.knows`; without it, more words of a question are taken for names, and some names for words.
         handles: what names somebody here; it is taken out of every question.
     """
 
@@ -138,6 +142,7 @@ class Endpoint:
     timeout: float = 30.0
     most_tokens: int = 6_000
     tokens: Tokens | None = field(default=None, repr=False, compare=False)
+    knows: Knows | None = field(default=None, repr=False, compare=False)
     handles: re.Pattern[str] | None = field(default=None, repr=False)
 
     async def write(self, question: str, evidence: Sequence[Evidence], language: str) -> Written:
@@ -156,7 +161,7 @@ class Endpoint:
         answering = min(self.most_tokens // 4, _LONGEST_ANSWER)
         public = " ".join(f"{one.title} {one.citation} {one.text}" for one in evidence)
         # Reading names takes a while, and others wait in this loop.
-        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public, self.handles, self.tokens)
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], public, self.handles, self.knows)
         orders = _ORDERS.format(language=_LANGUAGES.get(language, f'the language "{language}"'))
         around = (orders, asked, *(one["content"] for one in _EXAMPLE))
         room = self.most_tokens - answering - sum(map(_tokens_of, around)) - _FRAME

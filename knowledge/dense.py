@@ -27,7 +27,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from knowledge.answer import Endpoint, NoAnswer, Trouble
 from knowledge.index import Document
-from knowledge.redaction import Tokens, redact
+from knowledge.redaction import Knows, redact
 
 LONGEST_TEXT, LONGEST_QUESTION = 1_500, 500
 """Characters of a document's text, and of a question, that are read: some encoders refuse what is longer."""
@@ -186,17 +186,17 @@ class Dense:
         made = self.encoder.at_once(question[:LONGEST_QUESTION])
         return None if made is None else _numbers(made)
 
-    async def ask(self, question: str, tokens: Tokens | None = None) -> list[float]:
+    async def ask(self, question: str, knows: Knows | None = None) -> list[float]:
         """Return a question's vector within `PATIENCE`; after a time-out nobody waits for `REST`.
 
-        What could lead to somebody is left out: names and numbers are found by their words anyway. `tokens` is the
-        library's, as for `redact`.
+        What could lead to somebody is left out: names and numbers are found by their words anyway. `knows` is as for
+        `redact`.
 
         Raises:
             NoAnswer: the encoder gives none.
         """
         clock = asyncio.get_running_loop().time
-        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], "", self._handles, tokens)
+        asked, hidden = await asyncio.to_thread(redact, question[:LONGEST_QUESTION], "", self._handles, knows)
         for placeholder in hidden:
             asked = asked.replace(placeholder, " ")
         if not asked.split():

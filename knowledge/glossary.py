@@ -22,8 +22,8 @@ from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
 
 # Ways to say a meaning in English whose words documents use; those behind them are rather said in questions.
 _FORMAL = 3
-# A word of these languages that ends like a masculine noun, or like a feminine one with a soft sign.
-_SLAVIC_NOUN = re.compile("[а-яіїєґў]+[бвгджзклмнпрстфхцчшщь]")
+# A word that ends like a masculine noun, or like a feminine one with a soft sign, and not like an infinitive.
+_SLAVIC_NOUN = re.compile("[а-яіїєґў]{3,}(?:[бвгджзклмнпрстфхцчшщ]|(?<![аеєиіоуыюя]т)ь)")
 LONGEST_WORD, MOST_WORDS = 100, 20
 """Characters, and folded words in them, that are read of what is looked up: more than any term has."""
 
@@ -62,10 +62,11 @@ class Glossary:
                 self.places[row.place] = _meaning(row)
         self.fingerprint = digest.hexdigest()
         """Another one whenever any row is another."""
-        self._phrases = _Phrases((way, row.meaning) for row in said for way in row.ways.split("\n"))
-        self._blunt = _Phrases((way, row.meaning) for row in said for way in row.blunt.split("\n"))
-        self._ways = _packed((row.meaning, way) for row in said for way in row.ways.split("\n"))
+        self._phrases = _Phrases((way, row.meaning) for row in said for way in row.ways.splitlines())
+        self._blunt = _Phrases((way, row.meaning) for row in said for way in row.blunt.splitlines())
+        self._ways = _packed((row.meaning, way) for row in said for way in row.ways.splitlines())
         self._english = _packed((row.meaning, word) for row in said for word in row.english.split())
+        self._everyday = _packed((row.meaning, way) for row in said for way in row.everyday.splitlines())
         self._place_words = frozenset(
             way for meaning in self.places.values() for way in _unpacked(self._ways, meaning) if " " not in way
         )
@@ -124,6 +125,10 @@ class Glossary:
         beginnings = (word[:letters] for letters in range(len(word) - 1, max(3, len(word) // 2) - 1, -1))
         return next(filter(None, map(self._phrases.meanings, beginnings)), frozenset())
 
+    def knows(self, word: str) -> bool:
+        """Tell whether a word, in whatever form, means something."""
+        return any(self.spans(*_read(word[:LONGEST_WORD])))
+
     def places_in(self, text: str) -> list[str]:
         """Return the codes of the places that a text names, in the order in which it names them."""
         codes = {meaning: code for code, meaning in self.places.items()}
@@ -174,8 +179,8 @@ class Glossary:
     def _meant(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
         whole = (span for span in self.spans(asked, stems, bluntly=True) if span.end - span.start == len(asked))
         meanings = {meaning for span in whole for meaning in span.meanings}
-        ways = {way for meaning in meanings for way in _unpacked(self._ways, meaning)}
-        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.phrase in ways}
+        english = {way for meaning in meanings for way in _unpacked(self._everyday, meaning)}
+        found = {spelling.term: 0.5 for spelling in self._spellings if spelling.phrase in english}
         return found | {number: 0.6 for number, term in enumerate(self.terms) if _meaning(term) in meanings}
 
     def _spelt(self, typed: str) -> dict[int, float]:
@@ -194,22 +199,26 @@ class _Said(NamedTuple):
         ways: in all languages, as the stems of its words.
         blunt: the same, as the first letters of its words.
         english: the stems of its usual English words, with spaces between them.
+        everyday: of a line of the field lexicon, its English ways alone.
     """
 
     meaning: str
     ways: str
     blunt: str
     english: str
+    everyday: str
 
     @classmethod
     def of(cls, row: Words) -> Self:
-        said = [(language, each) for language in LANGUAGES for each in _variants(row, language)]
+        said = [(language, each) for language in LANGUAGES for each in _variants(row, language) if each]
         formal = (word for each in islice(_variants(row, "en"), _FORMAL) for word in each)
+        everyday = _variants(row, "en") if isinstance(row, Entry) else ()
         return cls(
             _meaning(row),
             "\n".join(dict.fromkeys(way for language, each in said for way in _in_stems(each, language))),
             "\n".join(" ".join(_bluntly(each)) for _language, each in said),
             " ".join(stem(word) for word in formal if word not in LITTLE_WORDS),
+            "\n".join(_phrase(each, "en") for each in everyday if each),
         )
 
 
@@ -222,13 +231,13 @@ class _Phrases:
     def __init__(self, known: Iterable[tuple[str, str]]) -> None:
         self._meanings = _packed(known)
         said = map(str.split, self._meanings)
-        self._lengths = BytesTrie((words[0], bytes([len(words)])) for words in said if words)
+        # What is longer than a byte can count nobody says.
+        self._lengths = BytesTrie((words[0], bytes([len(words)])) for words in said if len(words) < 256)
 
     def meanings(self, phrase: str) -> frozenset[str]:
         return frozenset(_unpacked(self._meanings, phrase))
 
     def lengths(self, first: str) -> bytes:
-        """One byte for each, the short ones first."""
         return b"".join(self._lengths.get(first, ()))
 
 
@@ -245,17 +254,18 @@ def _phrase(said: Iterable[str], language: str) -> str:
 
 
 def _in_stems(said: Sequence[str], language: str) -> Iterator[str]:
-    """Yield a phrase in stems, and once more for each word whose other cases have another: Казахстан, в Казахстане."""
+    """Yield a phrase in stems, and once more for each word of whose other cases more is left: Казахстан, Казахстане."""
     stems = [stem(word, language) for word in said]
     yield " ".join(stems)
     for place, word in enumerate(said):
-        if (other := stem(_bent(word), language)) != stems[place]:
+        other = stem(_bent(word), language)
+        if len(other) > max(len(stems[place]), 3):
             yield " ".join((*stems[:place], other, *stems[place + 1 :]))
 
 
 def _bent(word: str) -> str:
     """Return another case of an East Slavic noun; its nominative may look to the stemmer like a verb: Казахста-н."""
-    if len(word) < 4 or not _SLAVIC_NOUN.fullmatch(word):
+    if not _SLAVIC_NOUN.fullmatch(word):
         return word
     if word.endswith("ість"):
         return word[:-4] + "ості"

@@ -54,7 +54,7 @@ _NAMES_HEARD, _NAME_LENGTHS = 6, range(4, 31)
 # Memory that tantivy may fill before it writes a segment, for many documents and for a few.
 _HEAP, _LITTLE_HEAP, _MANY = 60_000_000, 15_000_000, 1_000
 # Parts beyond which it costs more to ask for an echo than that tells.
-_MOST_ECHOED = 200_000
+_MOST_ECHOED = 100_000
 # Parts that are looked at for a search, where few documents have so many that others are behind them.
 _MOST_LOOKED_AT = 4_000
 # Seconds after which an index that nobody looked at may be cleared away.

@@ -309,6 +309,10 @@ class Library:
         """Return what a text is found by, whatever the language of the question."""
         return frozenset(self._index.tokens(text))
 
+    def knows(self, word: str) -> bool:
+        """Tell whether a word, in whatever form, means something to the glossary."""
+        return self.glossary.knows(word)
+
     def places(self, text: str) -> frozenset[str]:
         """Return the codes of all places that a text names."""
         said = self.tokens(text)

@@ -6,7 +6,7 @@ name too few hidden cannot be called back. So whatever is in doubt is hidden.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,11 +14,10 @@ from knowledge.guard import Danger, findings
 from knowledge.guard.marks import Mark
 from knowledge.guard.names import NAMES, Shape
 from knowledge.guard.reading import YEAR, Read
-from knowledge.guard.tokens import Token
 from knowledge.words import LITTLE_WORDS, sound, words
 
-Tokens = Callable[[str], Collection[str]]
-"""What a text is found by, whatever its language; its meanings begin with "#". `Library.tokens` is one."""
+Knows = Callable[[str], bool]
+"""Whether a word is known to be something else than a name. `Library.knows` is one."""
 
 
 class Kind(StrEnum):
@@ -45,7 +44,7 @@ def redact(
     question: str,
     public: str = "",
     handles: re.Pattern[str] | None = None,
-    tokens: Tokens | None = None,
+    knows: Knows | None = None,
 ) -> tuple[str, Mapping[str, str]]:
     """Return a question in which placeholders stand for what could lead to somebody, and what each stands for.
 
@@ -57,14 +56,14 @@ def redact(
         public: text that is sent along anyway. A name or number that stands in it is not hidden, unless the
             survivor guard finds somebody in need of protection at that very place.
         handles: what else names somebody here.
-        tokens: what a text is found by, as `Library.tokens`: a word with a meaning of its own is nobody's name. Without
-            it a name that opens a sentence alone, or is written small, is known by its ending or not at all.
+        knows: which words are no names. Without it a name that opens a sentence alone, or is written small, is known by
+            its ending or not at all.
     """
     hidden: dict[str, str] = {}
     known: dict[str, str] = {}
     parts: list[str] = []
     end = 0
-    for span in _merged(question, sorted(_spans(question, public, handles, tokens))):
+    for span in _merged(question, sorted(_spans(question, public, handles, knows))):
         said = question[span.start : span.end]
         key = f"{span.kind}{said}"
         if key not in known:
@@ -125,7 +124,7 @@ def _spans(
     question: str,
     public: str,
     handles: re.Pattern[str] | None,
-    tokens: Tokens | None,
+    knows: Knows | None,
 ) -> Iterator[_Span]:
     for found in handles.finditer(question) if handles else ():
         yield _Span(*found.span(), Kind.HANDLE)
@@ -140,7 +139,7 @@ def _spans(
     for found in _GEORGIAN_NAME.finditer(read.plain):
         yield _Span(*read.place(*found.span()), Kind.PERSON)
     yield from _numbers(read, known)
-    yield from _names(read, known, tokens)
+    yield from _names(read, known, knows)
 
 
 # Georgian has no capitals: a given name that many bear with the word after it, and the endings of family names.
@@ -255,7 +254,7 @@ _PUBLIC_NUMBER = re.compile(
 _LONGEST_ACRONYM = 5
 
 
-def _names(read: Read, known: _Public, tokens: Tokens | None) -> Iterator[_Span]:
+def _names(read: Read, known: _Public, knows: Knows | None) -> Iterator[_Span]:
     """Find names of persons, other capitalised words that nobody knows, and what ends like a name written small."""
     for name in read.people:
         start, end = read.tokens[name.first].start, read.tokens[name.last].end
@@ -269,40 +268,66 @@ def _names(read: Read, known: _Public, tokens: Tokens | None) -> Iterator[_Span]
     # Where everything is written in capitals, no acronym can be told.
     shouting = not any(token.said.islower() for token in read.tokens if len(token.said) > 1)
     for place, token in enumerate(read.tokens):
-        if token.key in LITTLE_WORDS:
-            continue
-        if not read.is_unknown_capital(place):
-            small = token.kind == "word" and token.said.islower() and not token.marks and NAMES.family(token.key)[1]
-            if small and tokens and not (_means(token, tokens) or known.names(token.said)):
-                yield _Span(*read.span(place, place), Kind.PERSON)
+        if token.kind != "word" or token.key in LITTLE_WORDS:
             continue
         if known.names(token.said) and not _is_protected(read, place, place):
+            continue
+        if not read.is_unknown_capital(place):
+            small = token.said.islower() and not token.marks and _SMALL_FAMILY.fullmatch(token.key)
+            if small and not (knows and knows(token.said)):
+                yield _Span(*read.span(place, place), Kind.PERSON)
             continue
         acronym = _ACRONYM.fullmatch(token.said) and not shouting
         public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
         # Where any word is capitalised, company tells a name ("Chidi Okonkwo asks"), or that nothing is known by it.
         alone = token.opens and not read.is_unknown_capital(place + 1)
-        ordinary = alone and (_means(token, tokens) if tokens else not NAMES.family(token.key)[1])
-        if not (acronym or public or ordinary):
+        if not (acronym or public or (alone and _is_ordinary(read, place, knows))):
             yield _Span(*read.span(place, place), Kind.PERSON)
 
 
-def _means(token: Token, tokens: Tokens) -> bool:
-    """Tell whether a word means something, or only says how a question is asked."""
-    return token.key in _ASKING or any(each.startswith("#") for each in tokens(token.said))
+def _is_ordinary(read: Read, place: int, knows: Knows | None) -> bool:
+    """Tell whether a word that opens a sentence is no name: by what it means, or by how the sentence goes on."""
+    token = read.tokens[place]
+    ends = NAMES.family(token.key)[1]
+    if NAMES.given(token.key)[0] or knows is None:
+        return not (ends or NAMES.given(token.key)[0])
+    if token.marks or token.key in _ASKING or (_VERB.fullmatch(token.key) and not ends):
+        return True
+    asked = place + 1 < len(read.tokens) and read.tokens[place + 1].key == "ли"
+    return (asked and not ends) or all(map(knows, filter(None, token.said.split("-"))))
 
 
+# Endings that in small letters hardly any other word has.
+_SMALL_FAMILY = re.compile(
+    r"""
+    [а-яіїєґ]{2,} (?: енк(?:о|а|у|ом|ові) | (?:[чщ]ук|[тнлдрс]юк)(?:а|у|ом|ові)? | [оеє]вич(?:а|у|ем|еві)?
+      | швили | швілі | [аиі]дзе | оглы | огли | заде )
+    | [a-z]{2,} (?: enko | chuk | shvili | dze | ovich | evich | iev | ov | ev | ova | eva | [nv]sk(?:y|yi|iy|i)
+      | oglu | zade )
+    """,
+    re.VERBOSE,
+)
+# A verb, by endings that few names have.
+_VERB = re.compile(
+    "[а-яіїєґ]{2,}(?:[ауяюієо]ют|[ауяюи]ет|[юуая]ть|[еюия]тся|ться|[аяуії]є|[ийрв]те|іть|імо|[аиеіуя]ли|[аиу]ло)"
+)
+# Words that open a question and are in no lexicon.
 _ASKING = frozenset(
     """
-    describe explain give list must please shall show somebody someone tell whose
+    although amicus anyone ask asking besides chain clarify compare currently describe due either even everyone
+    explain extrajudicial give habeas having hello however interim list many might most must neither nobody notice
+    once outline please recently red seeking shall sham show somebody someone still summarise suppose tell thank
+    thanks using whether whose
 
-    адже вдруг видимо дайте должен должна должно должны кажется каков какова каково куда может мочь назовите
-    наверное неужели объясните опишите перечислите пишу подойдет подскажите покажите помогите расскажите
-    сколько скажите хватит хватает хотим чей чье чья
+    адже вдруг верно видимо дайте добрый должен должна должно должны допустим достаточно еще затем здравствуйте
+    кажется каков какова каково каковы кого кому куда мало много могут может мочь наверное назовите нас насколько
+    наш наша наши недавно нужен нужна нужны однако откуда подскажите потом поэтому правда приведите привет прошу
+    сейчас сколько сначала спасибо хватит хотелось хотим хочу чего чей чему чье чья
 
-    варто вистачить дайте допоможіть куди мабуть можемо може назвіть невже нібито опишіть перелічіть підкажіть
-    повинен повинна повинно повинні поясніть покажіть пишу розкажіть скажіть скільки треба хочемо хтось цікавить
-    чий чиє чия щось
+    будь варто відтак вітаю дайте добрий дякую зараз звідки кого кому куди мабуть може можемо можливо можуть
+    наведіть навіщо назвіть нас наскільки наш наша наше наші невже нещодавно нібито однак опісля повинен повинна
+    повинно повинні потрібен потрібна потрібно потрібні потім правда привіт прошу скільки спершу спочатку тепер тому
+    треба хочемо хочу хтось цікавить чий чия чиє щось
     """.split()  # noqa: SIM905 - a list of quotes would hide the words
 )
 

@@ -98,7 +98,10 @@ class Review(Table, table=True):
     """When an entry of the library (the program's, the shelf's, or `checklist:ID`) was last found to be still right."""
 
     privacy: ClassVar[Privacy] = Privacy(
-        what="Which entries of the library you confirmed.", whose=("by",), erase=Erasure.BLANK, blank=("by",)
+        what="Which entries and checklists of the library you confirmed.",
+        whose=("by",),
+        erase=Erasure.BLANK,
+        blank=("by",),
     )
 
     resource_id: str = Field(primary_key=True, max_length=60)

@@ -544,21 +544,25 @@ def test_a_georgian_name_is_hidden_without_capitals(name):
         ("Kowalczyk signed the order. Which forum?", "Kowalczyk"),
         ("Rukhsana fears return to Tajikistan", "Rukhsana"),
         ("Мельник звільнив людей. Куди подати скаргу?", "Мельник"),
-        ("иванов подал жалобу", "иванов"),
+        ("гнатюк подав скаргу", "гнатюк"),
         ("кому підпорядкувався шевченко", "шевченко"),
         ("did ivanov and petrenko own the factory", "petrenko"),
+        ("Анна боится возвращения в Таджикистан", "Анна"),
+        ("Клієнт: Ніна", "Ніна"),
+        ("Війна-Орлова подала жалобу", "Орлова"),
+        ("• Ismatov was beaten", "Ismatov"),
     ],
 )
 def test_a_name_that_opens_a_sentence_or_is_written_small_is_hidden(question, name, library):
-    asked, hidden = redact(question, tokens=library.tokens)
+    asked, hidden = redact(question, knows=library.knows)
     assert name not in asked
     assert restore(asked, hidden) == question
 
 
-@pytest.mark.parametrize("question", ["Kowalczyk appeals. Which forum?", "what did kowalska win"])
+@pytest.mark.parametrize("question", ["Kowalczyk appeals. Which forum?", "what did kovalchuk win"])
 def test_such_a_name_is_public_where_the_passages_bear_it(question, library):
-    assert redact(question, "A Polish report", tokens=library.tokens)[1]
-    assert redact(question, "Kowalczyk v. Poland; Kowalska v. Poland", tokens=library.tokens) == (question, {})
+    assert redact(question, "A Polish report", knows=library.knows)[1]
+    assert redact(question, "Kowalczyk v. Poland; Kovalchuk v. Poland", knows=library.knows) == (question, {})
 
 
 @pytest.mark.parametrize(
@@ -569,10 +573,27 @@ def test_such_a_name_is_public_where_the_passages_bear_it(question, library):
         "Explain universal jurisdiction",
         "Куди подати скаргу на чиновників і прокурорів?",
         "Сколько стоит климатический иск против газовой компании?",
+        "Права беженцев и иностранцев, трудовой спор, массовая депортация, документов нет",
+        "Зґвалтували жінку в камері. Викрали активіста. Хлопця побили",
+        "Является ли изнасилование пыткой? Однако суд отказал. Считаются ли выбросы загрязнением?",
+        "Habeas corpus: how? Amicus brief. However, the court refused. Red notice. Geneva conventions, geneva too",
     ],
 )
 def test_a_word_with_a_meaning_is_nobodys_name(question, library):
-    assert redact(question, tokens=library.tokens) == (question, {})
+    assert redact(question, knows=library.knows) == (question, {})
+
+
+def test_of_real_questions_hardly_an_ordinary_word_is_hidden(library):
+    """Questions of law name places and cases, but hardly anybody: what `knows` adds is mostly mistaken."""
+    questions = [
+        json.loads(line)["query"]
+        for file in ("lookup_queries", "lookup_colloquial", "answers")
+        for line in (HOUSE / "tests" / "eval" / f"{file}.jsonl").read_text("utf-8").splitlines()
+    ]
+    plain = [redact(question)[0] for question in questions]
+    knowing = [redact(question, knows=library.knows)[0] for question in questions]
+    assert len(questions) > 400
+    assert sum(one != other for one, other in zip(plain, knowing, strict=True)) < len(questions) / 25
 
 
 def test_what_is_public_law_is_not_hidden():

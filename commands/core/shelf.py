@@ -77,7 +77,7 @@ def meaning(ctx: Context, words: str) -> Sequence[float] | None:
 
     async def ask() -> Sequence[float] | None:
         try:
-            return await dense.ask(words, ctx.library.tokens)
+            return await dense.ask(words, ctx.library.knows)
         except NoAnswer as none:
             log.warning("a question goes without a vector", why=none.reason)
             return None
