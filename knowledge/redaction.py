@@ -270,31 +270,31 @@ def _names(read: Read, known: _Public, knows: Knows | None) -> Iterator[_Span]:
     for place, token in enumerate(read.tokens):
         if token.kind != "word" or token.key in LITTLE_WORDS:
             continue
-        if known.names(token.said) and not _is_protected(read, place, place):
-            continue
-        if not read.is_unknown_capital(place):
+        if read.is_unknown_capital(place):
+            acronym = _ACRONYM.fullmatch(token.said) and not shouting
+            public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
+            # Where any word is capitalised, company tells a name ("Chidi Okonkwo asks"), or that it means nothing.
+            alone = token.opens and not read.is_unknown_capital(place + 1)
+            named = not (acronym or public or (alone and _is_ordinary(read, place, knows)))
+        else:
             small = token.said.islower() and not token.marks and _SMALL_FAMILY.fullmatch(token.key)
-            if small and not (knows and knows(token.said)):
-                yield _Span(*read.span(place, place), Kind.PERSON)
-            continue
-        acronym = _ACRONYM.fullmatch(token.said) and not shouting
-        public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
-        # Where any word is capitalised, company tells a name ("Chidi Okonkwo asks"), or that nothing is known by it.
-        alone = token.opens and not read.is_unknown_capital(place + 1)
-        if not (acronym or public or (alone and _is_ordinary(read, place, knows))):
+            named = bool(small) and not (knows and knows(token.said))
+        # Last, because all the passages are looked through for it.
+        if named and (_is_protected(read, place, place) or not known.names(token.said)):
             yield _Span(*read.span(place, place), Kind.PERSON)
 
 
 def _is_ordinary(read: Read, place: int, knows: Knows | None) -> bool:
     """Tell whether a word that opens a sentence is no name: by what it means, or by how the sentence goes on."""
-    token = read.tokens[place]
+    token, following = read.tokens[place], read.tokens[place + 1 : place + 2]
     ends = NAMES.family(token.key)[1]
-    if NAMES.given(token.key)[0] or knows is None:
-        return not (ends or NAMES.given(token.key)[0])
-    if token.marks or token.key in _ASKING or (_VERB.fullmatch(token.key) and not ends):
+    if NAMES.given(token.key)[0]:
+        return False
+    if knows is None:
+        return not ends
+    if token.marks or token.key in _ASKING or all(map(knows, filter(None, token.said.split("-")))):
         return True
-    asked = place + 1 < len(read.tokens) and read.tokens[place + 1].key == "ли"
-    return (asked and not ends) or all(map(knows, filter(None, token.said.split("-"))))
+    return not ends and bool(_VERB.fullmatch(token.key) or any(each.key == "ли" for each in following))
 
 
 # Endings that in small letters hardly any other word has.

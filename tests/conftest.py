@@ -48,6 +48,17 @@ def rng() -> Random:
 
 
 @pytest.fixture(scope="session")
+def discord_document() -> Path:
+    """Discord's own description of its API: a second opinion beside its rules as we wrote them down.
+
+    It is not ours to carry: DISCORD_OPENAPI says where it lies. `.ci/run` says so where it does not find it.
+    """
+    if path := os.environ.get("DISCORD_OPENAPI"):
+        return Path(path)
+    pytest.skip("Discord's description of its API is not at hand: DISCORD_OPENAPI does not say where it lies")
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a running PostgreSQL server: the one in IMPACTHUB_TEST_POSTGRES, or one of our own."""
     if url := os.environ.get("IMPACTHUB_TEST_POSTGRES"):

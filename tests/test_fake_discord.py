@@ -5,7 +5,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -30,7 +29,6 @@ from tests.fakes.loopback_discord import (
     discord_py_speaks_to,
 )
 
-needs_openapi = pytest.mark.skipif("DISCORD_OPENAPI" not in os.environ, reason="needs Discord's OpenAPI document")
 EPHEMERAL, V2 = 1 << 6, 1 << 15
 
 
@@ -771,7 +769,7 @@ async def test_suggestions_that_discord_refuses_are_refused(choices):
         assert place.world.violations
 
 
-@needs_openapi
+@pytest.mark.usefixtures("discord_document")
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -791,7 +789,7 @@ async def test_what_the_document_does_not_allow_is_refused(place, method, path, 
     assert place.world.violations
 
 
-@needs_openapi
+@pytest.mark.usefixtures("discord_document")
 async def test_a_reply_that_discord_would_not_give_is_noticed(place):
     _, sent = await place.bare.call("POST", f"/channels/{place.general.id}/messages", {"content": "x"})
     place.general.messages[sent["id"]].payload["pinned"] = "no"
