@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,17 @@ def test_each_library_has_its_place():
     assert importers("apscheduler") == {"bots/clockwork.py"}
     assert all(name.startswith("bots/discord/") for name in importers("discord"))
     assert importers("openai") == {"knowledge/completion.py"}
+
+
+def test_what_few_need_is_not_in_every_process():
+    """Megabytes that most installations never use; and no parser of files but in the child that reads them."""
+    heavy = (
+        *("alembic", "charset_normalizer", "discord", "holidays", "icalendar", "knowledge.ingest.formats", "lxml"),
+        *("mammoth", "matplotlib", "numpy", "openai", "pypdfium2", "trafilatura"),
+    )
+    program = f"import sys, bots.__main__; print(*sorted(set({heavy!r}) & sys.modules.keys()))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
 
 
 def test_sql_is_spoken_in_storage_only():
