@@ -289,10 +289,11 @@ async def entry(person: Person, said: Said) -> tuple[str, dict[str, str]]:
 
 
 async def pinged(scene: Scene, person: Person, code: str, *, after: int, files: int = 1) -> tuple[Said, list[Said]]:
-    """Wait for a ping about a booking, among what the person hears after their first `after` events."""
+    """Wait for a private ping about something, among what the person hears after their first `after` events."""
 
     def ping() -> list[Said] | None:
-        fresh = person.heard(scene.bot)[after:]
+        # What the network's room hears carries the same code, and reaches each of its members in its own time.
+        fresh = [each for each in person.heard(scene.bot)[after:] if each.room != scene.room]
         at = next((at for at, each in enumerate(fresh) if each.is_text and code in each.body), None)
         return fresh[at : at + 1 + files] if at is not None and len(fresh) > at + files else None
 
