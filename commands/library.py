@@ -29,7 +29,7 @@ from commands.core.kinds import WORDS, Choice, Kind, clean, one_of
 from commands.core.lesson import lesson_button, viewer
 from commands.core.line import Call
 from commands.core.post import Note
-from commands.core.procedure import JurisdictionCode
+from commands.core.procedure import JurisdictionCode, place_name
 from commands.core.shelf import CHECK, entry, look_up, meaning, source
 from commands.core.text import Text, plain
 from knowledge.answer import quotable
@@ -57,7 +57,8 @@ KIND_NAMES: dict[str, Text] = {
 }
 MOST_HITS = 5
 MOST_LESSONS = 3
-MOST_RELATED = 3
+MOST_RELATED, HALF = 3, 0.5
+"""How many entries are shown beside a term, and how much of it each must speak of."""
 MOST_SAVED = 10
 MOST_STALE = 10
 
@@ -229,6 +230,7 @@ def find(
     )
     answers: list[Text | Sources] = [
         n_("{n} entry for “{words}”:", "{n} entries for “{words}”, the best first:", len(hits), words=words[:100]),
+        *_elsewhere(ctx, hits),
         Sources(tuple(source(ctx, hit.resource, passage=hit.passage, snippet=hit.snippet) for hit in hits)),
         CHECK,
     ]
@@ -249,6 +251,14 @@ def find(
             *(lesson_button(ctx, each) for each in learned),
         ],
     )
+
+
+def _elsewhere(ctx: Context, hits: Sequence[Hit]) -> list[Text]:
+    """Say that nothing of what was found is about the place that was asked about."""
+    if not hits or not all(hit.elsewhere for hit in hits):
+        return []
+    places = [place_name(ctx.voice, code) for code in hits[0].asked.jurisdictions]
+    return [_("None of these is about the place that you asked about ({places}).", places=places)]
 
 
 def _learned(ctx: Context, words: str) -> list[Lesson]:
@@ -479,7 +489,8 @@ def term(ctx: Context, word: LegalTerm) -> Reply:
     if not found:
         return Reply(_("The glossary has no term like “{word}”.", word=word[:100]))
     first, *others = found
-    related = look_up(ctx, first.en, network=ctx.network, limit=MOST_RELATED)
+    near = look_up(ctx, first.ways("en")[0], network=ctx.network, limit=MOST_RELATED)
+    related = [hit for hit in near if hit.coverage >= HALF]
     return Reply(
         Text("{words}", {"words": first.definition_en}),
         Fields(tuple(_spoken(ctx, first, language) for language in LANGUAGES if first.ways(language))),

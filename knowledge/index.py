@@ -30,7 +30,7 @@ from tantivy import Occur, Query
 from knowledge.glossary import Glossary, Span
 from knowledge.words import LITTLE_WORDS, beginning, numbers, sentences, sound, stem, tongue, words, words_and_numbers
 
-ANALYSIS = 4
+ANALYSIS = 5
 """Raised whenever a text becomes other tokens than before: every index is then built anew."""
 LONGEST_TEXT = 2_000
 """Characters of a question that are read: the rest makes an answer slower, not better."""
@@ -116,10 +116,12 @@ class Told:
         snippet: the sentence that says most of what was asked; with another if both are short and it adds.
         coverage: the share of the question that the text speaks of, by the rarity of its words: 0 to 1. 0 as well if
             it is of none of the places that the question names: the law of another place answers nothing.
+        elsewhere: whether it does not even mention any of them.
     """
 
     snippet: str
     coverage: float
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Question:
         """
         said = [(sentence, self._answered(sentence)) for sentence in sentences(prose)]
         if self.places and place not in self.places and self.places.isdisjoint(self._meant(title)):
-            return Told(self._snippet(said), 0.0)
+            return Told(self._snippet(said), 0.0, self.places.isdisjoint(self._meant(f"{beside} {prose}")))
         answered = self._answered(f"{title} {beside}").union(*(groups for _, groups in said))
         # Being of the place says nothing on what is asked about it.
         matter = {at for at in self._asked if self.places.isdisjoint(self.groups[at].tokens)} or self._asked.keys()
@@ -175,6 +177,11 @@ class Question:
     def places(self) -> frozenset[str]:
         """The meanings of the places that the question names."""
         return self.tokens & frozenset(self.glossary.places.values())
+
+    @property
+    def jurisdictions(self) -> list[str]:
+        """The codes of the places that the question names."""
+        return [code for code, meaning in self.glossary.places.items() if meaning in self.places]
 
     def _meant(self, text: str) -> set[str]:
         said, how = words(text), tongue(text)

@@ -70,6 +70,11 @@ class Hit:
         """The share of the question that it speaks of, by the rarity of the words: 0 to 1."""
         return self._told.coverage
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the question names places, and this mentions none of them."""
+        return self._told.elsewhere
+
     @cached_property
     def _told(self) -> Told:
         its = self.resource

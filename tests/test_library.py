@@ -175,6 +175,34 @@ def test_the_law_of_another_place_answers_nothing(library: Library, query: str) 
     assert not any(confident(hit.coverage, asked_in(query)) for hit in hits)
 
 
+@pytest.mark.parametrize("query", ["torture in Turkmenistan", "катування в Туркменістані", "пытки в Туркменистане"])
+def test_what_is_about_another_place_says_so(library: Library, query: str) -> None:
+    hits = library.search(query, network="uj")
+    assert hits[0].asked.jurisdictions == ["TM"]
+    assert all(hit.elsewhere for hit in hits)
+
+
+def test_what_mentions_the_place_is_not_elsewhere(library: Library) -> None:
+    assert not any(hit.elsewhere for hit in library.search("Belarus", network="climate"))
+    assert not any(hit.elsewhere for hit in library.search("torture"))
+
+
+@pytest.mark.parametrize(
+    ("query", "places"),
+    [
+        ("nobody warned us of the flood", []),
+        ("tell us what to do", []),
+        ("a US visa ban", ["US"]),
+        ("U.S. sanctions", ["US"]),
+        ("us sanctions list", ["US"]),
+        ("a visa for the us", ["US"]),
+        ("a fine of US$ 500", []),
+    ],
+)
+def test_the_country_is_told_from_the_pronoun(library: Library, query: str, places: list[str]) -> None:
+    assert library.question(query).jurisdictions == places
+
+
 def test_being_of_the_place_is_no_answer_by_itself(library: Library) -> None:
     hits = library.search("Есть ли в Грузии закон о климате?")
     assert hits[0].resource.id == "echr-jugheli"

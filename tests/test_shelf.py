@@ -285,6 +285,12 @@ async def test_a_network_reads_its_own_shelf_and_a_guest_only_what_is_for_everyb
     assert "Theirs" not in await heard(stage, "ann", "ask quokkas of theirs")
 
 
+async def test_a_term_stands_beside_entries_that_speak_of_it_and_no_others(store: Store) -> None:
+    stage = await staged(store)
+    assert "hrw-uj-germany" in await heard(stage, "ann", "term limitation period")
+    assert "In the library" not in await heard(stage, "ann", "term trafficking in persons")
+
+
 async def test_what_one_may_not_see_takes_nobodys_place(store: Store) -> None:
     stage = await staged(store)
     many = [Stretch("", "Quokkas quokkas quokkas.", "") for _ in range(3)]
