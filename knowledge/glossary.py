@@ -22,8 +22,38 @@ from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
 
 # Ways to say a meaning in English whose words documents use; those behind them are rather said in questions.
 _FORMAL = 3
-# A word that ends like a masculine noun, or like a feminine one with a soft sign, and not like an infinitive.
-_SLAVIC_NOUN = re.compile("[а-яіїєґў]{3,}(?:[бвгджзклмнпрстфхцчшщ]|(?<![аеєиіоуыюя]т)ь)")
+_EAST_SLAVIC = frozenset({"be", "ru", "uk"})
+# Endings after which East Slavic nouns bend as no stemmer follows, and forms that have each of the other stems; by
+# their last letter, because most words have none of those. What is no such noun gets a form that nobody writes.
+_BENT: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+for _last, _ending, _others in (
+    # It looks like a verb: Казахстан, Сенегал, печать; or like a verb or an adjective when it bends: дипломах, систему.
+    ("бвгджзклмнпрстфхцчшщ", "(.{3,})", r"\1у"),
+    ("ь", "(.{3,}(?<![аеєиіоуыюя]т))ь", r"\1и"),
+    ("ь", "(.+)ість", r"\1ості"),
+    ("м", "(.+[ое]м)", r"\1ах"),
+    ("а", "(.+[ое]м)а", r"\1у"),
+    ("ао", "(.+[аи][лн])[ао]", r"\1ах"),
+    ("ао", "(.+[ое]в)[ао]", r"\1"),
+    ("н", "(.+[ая]н)ин", r"\1ам"),
+    ("й", "(.+[аеоуією])й", r"\1ю"),
+    # A vowel flees: свідок, свідка; истец, истца; китаец, китайца; перечень, перечня; ошибка, ошибок.
+    ("ць", "(.+[^аеєиіоуыюял])(?:ец|ець)", r"\1ца"),
+    ("ць", "(.+л)(?:ец|ець)", r"\1ьца \1ца"),
+    ("ць", "(.+[ао])(?:ец|єць)", r"\1йца"),
+    ("к", "(.+[^аеєиіоуыюя])ок", r"\1ка"),
+    ("ь", "(.+[^аеєиіоуыюя])ень", r"\1ня"),
+    ("а", "(.+[^аеєиіоуыюяйжчш])ка", r"\1ок"),
+    ("а", "(.+[жчш])ка", r"\1ек \1ок"),
+    ("а", "(.+)йка", r"\1ек \1йок"),
+    # Ukrainian sounds change: обхід, обходу; папір, паперу; особа, осіб; довідка, довідці; дорога, дорозі.
+    ("бвгджзклмнпрстфхцчшщ", "(.+)і(.)", r"\1о\2у \1е\2у"),
+    ("ая", "(.+)[оеє]([^аеєиіоуыюя])[ая]", r"\1і\2"),
+    ("а", "(.+)ка", r"\1ці"),
+    ("а", "(.+)га", r"\1зі"),
+):
+    for _letter in _last:
+        _BENT.setdefault(_letter, []).extend((re.compile(rf"^{_ending}$"), other) for other in _others.split())
 LONGEST_WORD, MOST_WORDS = 100, 20
 """Characters, and folded words in them, that are read of what is looked up: more than any term has."""
 
@@ -126,8 +156,9 @@ class Glossary:
         return next(filter(None, map(self._phrases.meanings, beginnings)), frozenset())
 
     def knows(self, word: str) -> bool:
-        """Tell whether a word, in whatever form, means something."""
-        return any(self.spans(*_read(word[:LONGEST_WORD])))
+        """Tell whether a word, in whatever form, means something, or begins a phrase that does."""
+        _said, stems = _read(word[:LONGEST_WORD])
+        return any(map(self._phrases.lengths, stems))
 
     def places_in(self, text: str) -> list[str]:
         """Return the codes of the places that a text names, in the order in which it names them."""
@@ -254,22 +285,23 @@ def _phrase(said: Iterable[str], language: str) -> str:
 
 
 def _in_stems(said: Sequence[str], language: str) -> Iterator[str]:
-    """Yield a phrase in stems, and once more for each word of whose other cases more is left: Казахстан, Казахстане."""
+    """Yield a phrase in stems, and once more for each word of whose other forms something else is left."""
     stems = [stem(word, language) for word in said]
     yield " ".join(stems)
+    if language not in _EAST_SLAVIC:
+        return
     for place, word in enumerate(said):
-        other = stem(_bent(word), language)
-        if len(other) > max(len(stems[place]), 3):
-            yield " ".join((*stems[:place], other, *stems[place + 1 :]))
+        for other in {stem(form) for form in _forms(word)}:
+            if len(other) > (4 if stems[place].startswith(other) else 3):  # less of a word may be another one's
+                yield " ".join((*stems[:place], other, *stems[place + 1 :]))
 
 
-def _bent(word: str) -> str:
-    """Return another case of an East Slavic noun; its nominative may look to the stemmer like a verb: Казахста-н."""
-    if not _SLAVIC_NOUN.fullmatch(word):
-        return word
-    if word.endswith("ість"):
-        return word[:-4] + "ості"
-    return word[:-1] + "и" if word.endswith("ь") else word + "у"
+def _forms(word: str) -> Iterator[str]:
+    """Yield forms of an East Slavic noun in which its stem may look different to a stemmer."""
+    for ending, other in _BENT.get(word[-1], ()):
+        form, bent = ending.subn(other, word)
+        if bent:
+            yield form
 
 
 def _meaning(row: Words) -> str:

@@ -277,8 +277,7 @@ def _names(read: Read, known: _Public, knows: Knows | None) -> Iterator[_Span]:
             alone = token.opens and not read.is_unknown_capital(place + 1)
             named = not (acronym or public or (alone and _is_ordinary(read, place, knows)))
         else:
-            small = token.said.islower() and not token.marks and _SMALL_FAMILY.fullmatch(token.key)
-            named = bool(small) and not (knows and knows(token.said))
+            named = token.said.islower() and not token.marks and _is_small_family(token.key, knows)
         # Last, because all the passages are looked through for it.
         if named and (_is_protected(read, place, place) or not known.names(token.said)):
             yield _Span(*read.span(place, place), Kind.PERSON)
@@ -297,7 +296,14 @@ def _is_ordinary(read: Read, place: int, knows: Knows | None) -> bool:
     return not ends and bool(_VERB.fullmatch(token.key) or any(each.key == "ли" for each in following))
 
 
-# Endings that in small letters hardly any other word has.
+def _is_small_family(word: str, knows: Knows | None) -> bool:
+    """Tell whether a word in small letters ends like a family name, and means nothing."""
+    if knows is None:
+        return bool(_SMALL_FAMILY.fullmatch(word))
+    return bool(_SMALL_FAMILY.fullmatch(word) or _MAYBE_FAMILY.fullmatch(word)) and not knows(word)
+
+
+# Endings that in small letters hardly any other word has, and those that hardly any has which means nothing.
 _SMALL_FAMILY = re.compile(
     r"""
     [а-яіїєґ]{2,} (?: енк(?:о|а|у|ом|ові) | (?:[чщ]ук|[тнлдрс]юк)(?:а|у|ом|ові)? | [оеє]вич(?:а|у|ем|еві)?
@@ -306,6 +312,9 @@ _SMALL_FAMILY = re.compile(
       | oglu | zade )
     """,
     re.VERBOSE,
+)
+_MAYBE_FAMILY = re.compile(
+    "[а-яіїєґ]{3,}(?:(?:[оеє]в|[иії]н)(?:а|у|ым|им|ом|ой|ою|е|і)?|ян(?:а|у|ом)?|сь?к(?:ий|ого|ому|им))"
 )
 # A verb, by endings that few names have.
 _VERB = re.compile(
@@ -319,10 +328,10 @@ _ASKING = frozenset(
     once outline please recently red seeking shall sham show somebody someone still summarise suppose tell thank
     thanks using whether whose
 
-    адже вдруг верно видимо дайте добрый должен должна должно должны допустим достаточно еще затем здравствуйте
-    кажется каков какова каково каковы кого кому куда мало много могут может мочь наверное назовите нас насколько
-    наш наша наши недавно нужен нужна нужны однако откуда подскажите потом поэтому правда приведите привет прошу
-    сейчас сколько сначала спасибо хватит хотелось хотим хочу чего чей чему чье чья
+    адже бывшая бывшие бывший вдруг верно видимо дайте добрый должен должна должно должны допустим достаточно еще
+    затем здравствуйте кажется каков какова каково каковы кого кому куда мало много могут может мочь наверное
+    назовите нас насколько наш наша наши недавно нужен нужна нужны однако откуда подскажите потом поэтому правда
+    приведите привет прошу сейчас сколько сначала спасибо хватит хотелось хотим хочу чего чей чему чье чья
 
     будь варто відтак вітаю дайте добрий дякую зараз звідки кого кому куди мабуть може можемо можливо можуть
     наведіть навіщо назвіть нас наскільки наш наша наше наші невже нещодавно нібито однак опісля повинен повинна

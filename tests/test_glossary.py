@@ -270,6 +270,35 @@ def test_a_noun_is_known_in_every_case(glossary: Glossary, text: str, code: str)
     assert glossary.places[code] in found
 
 
+@pytest.mark.parametrize(
+    "forms",
+    [
+        "свідок свідка свідків свідками",
+        "біженець біженця біженців",
+        "беженец беженца беженцев",
+        "истец истца истцом",
+        "перечень перечня перечнях",
+        "ошибка ошибку ошибок",
+        "стройка стройку строек",
+        "обхід обходу обходом",
+        "особа особи осіб",
+        "довідка довідки довідці довідок",
+        "дорога дороги дорозі доріг",
+        "установа установи установ",
+        "екосистема екосистему екосистем",
+        "диплом дипломы дипломах",
+        "могила могил могилах",
+        "громадянин громадянам громадяни",
+    ],
+)
+def test_a_noun_means_the_same_in_every_case(glossary: Glossary, forms: str) -> None:
+    meant = [
+        {meaning for span in glossary.spans([word], [stem(word)]) for meaning in span.meanings} for word in words(forms)
+    ]
+    assert meant[0]
+    assert all(meant[0] & each for each in meant)
+
+
 def test_a_verb_is_not_bent_into_another_word(glossary: Glossary) -> None:
     for text, never in (("питати свідка", "#tortur"), ("печать", "#sad"), ("прибыть", "#profit")):
         said = words(text)
