@@ -5,7 +5,6 @@ not: it holds everyday words of this work, written for this project, so that a q
 texts in another. Every language in which no native speaker has read a row yet is named in the row itself.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,42 +17,11 @@ from rapidfuzz import fuzz, process
 
 from knowledge import dictionaries
 from knowledge.schema import LANGUAGES, Entry, Term, Words, read_rows
-from knowledge.words import LITTLE_WORDS, beginning, stem, tongue, words
+from knowledge.words import LITTLE_WORDS, beginning, forms, stem, tongue, words
 
 # Ways to say a meaning in English whose words documents use; those behind them are rather said in questions.
 _FORMAL = 3
 _EAST_SLAVIC = frozenset({"be", "ru", "uk"})
-# Endings after which East Slavic nouns bend as no stemmer follows, and forms that have each of the other stems; by
-# their last letter, because most words have none of those. What is no such noun gets a form that nobody writes.
-_BENT: dict[str, list[tuple[re.Pattern[str], str]]] = {}
-for _last, _ending, _others in (
-    # It looks like a verb: Казахстан, Сенегал, печать; or like a verb or an adjective when it bends: дипломах, систему.
-    ("бвгджзклмнпрстфхцчшщ", "(.{3,})", r"\1у"),
-    ("ь", "(.{3,}(?<![аеєиіоуыюя]т))ь", r"\1и"),
-    ("ь", "(.+)ість", r"\1ості"),
-    ("м", "(.+[ое]м)", r"\1ах"),
-    ("а", "(.+[ое]м)а", r"\1у"),
-    ("ао", "(.+[аи][лн])[ао]", r"\1ах"),
-    ("ао", "(.+[ое]в)[ао]", r"\1"),
-    ("н", "(.+[ая]н)ин", r"\1ам"),
-    ("й", "(.+[аеоуією])й", r"\1ю"),
-    # A vowel flees: свідок, свідка; истец, истца; китаец, китайца; перечень, перечня; ошибка, ошибок.
-    ("ць", "(.+[^аеєиіоуыюял])(?:ец|ець)", r"\1ца"),
-    ("ць", "(.+л)(?:ец|ець)", r"\1ьца \1ца"),
-    ("ць", "(.+[ао])(?:ец|єць)", r"\1йца"),
-    ("к", "(.+[^аеєиіоуыюя])ок", r"\1ка"),
-    ("ь", "(.+[^аеєиіоуыюя])ень", r"\1ня"),
-    ("а", "(.+[^аеєиіоуыюяйжчш])ка", r"\1ок"),
-    ("а", "(.+[жчш])ка", r"\1ек \1ок"),
-    ("а", "(.+)йка", r"\1ек \1йок"),
-    # Ukrainian sounds change: обхід, обходу; папір, паперу; особа, осіб; довідка, довідці; дорога, дорозі.
-    ("бвгджзклмнпрстфхцчшщ", "(.+)і(.)", r"\1о\2у \1е\2у"),
-    ("ая", "(.+)[оеє]([^аеєиіоуыюя])[ая]", r"\1і\2"),
-    ("а", "(.+)ка", r"\1ці"),
-    ("а", "(.+)га", r"\1зі"),
-):
-    for _letter in _last:
-        _BENT.setdefault(_letter, []).extend((re.compile(rf"^{_ending}$"), other) for other in _others.split())
 LONGEST_WORD, MOST_WORDS = 100, 20
 """Characters, and folded words in them, that are read of what is looked up: more than any term has."""
 
@@ -291,17 +259,9 @@ def _in_stems(said: Sequence[str], language: str) -> Iterator[str]:
     if language not in _EAST_SLAVIC:
         return
     for place, word in enumerate(said):
-        for other in {stem(form) for form in _forms(word)}:
+        for other in {stem(form) for form in forms(word)}:
             if len(other) > (4 if stems[place].startswith(other) else 3):  # less of a word may be another one's
                 yield " ".join((*stems[:place], other, *stems[place + 1 :]))
-
-
-def _forms(word: str) -> Iterator[str]:
-    """Yield forms of an East Slavic noun in which its stem may look different to a stemmer."""
-    for ending, other in _BENT.get(word[-1], ()):
-        form, bent = ending.subn(other, word)
-        if bent:
-            yield form
 
 
 def _meaning(row: Words) -> str:

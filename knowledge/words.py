@@ -60,6 +60,38 @@ for _ending, _russian in (
 # One alphabet for the East Slavic languages: Russian ы sounds and bends like Ukrainian и, э like е.
 _ONE_ALPHABET = str.maketrans("іїєґыэўъ", "ииегиевь")
 
+# Endings after which East Slavic nouns bend as no stemmer follows, and forms that have each of the other stems; by
+# their last letter, because most words have none of those. What is no such noun gets a form that nobody writes.
+_BENT: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+for _last, _ending, _others in (
+    # It looks like a verb: Казахстан, Сенегал, печать; or like a verb or an adjective when it bends: дипломах, систему.
+    ("бвгджзклмнпрстфхцчшщ", "(.{3,})", r"\1у"),
+    ("ь", "(.{3,}(?<![аеєиіоуыюя]т))ь", r"\1и"),
+    ("ь", "(.+)ість", r"\1ості"),
+    ("м", "(.+[ое]м)", r"\1ах"),
+    ("а", "(.+[ое]м)а", r"\1у"),
+    ("ао", "(.+[аи][лн])[ао]", r"\1ах"),
+    ("ао", "(.+[ое]в)[ао]", r"\1"),
+    ("н", "(.+[ая]н)ин", r"\1ам"),
+    ("й", "(.+[аеоуією])й", r"\1ю"),
+    # A vowel flees: свідок, свідка; истец, истца; китаец, китайца; перечень, перечня; ошибка, ошибок.
+    ("ць", "(.+[^аеєиіоуыюял])(?:ец|ець)", r"\1ца"),
+    ("ць", "(.+л)(?:ец|ець)", r"\1ьца \1ца"),
+    ("ць", "(.+[ао])(?:ец|єць)", r"\1йца"),
+    ("к", "(.+[^аеєиіоуыюя])ок", r"\1ка"),
+    ("ь", "(.+[^аеєиіоуыюя])ень", r"\1ня"),
+    ("а", "(.+[^аеєиіоуыюяйжчш])ка", r"\1ок"),
+    ("а", "(.+[жчш])ка", r"\1ек \1ок"),
+    ("а", "(.+)йка", r"\1ек \1йок"),
+    # Ukrainian sounds change: обхід, обходу; папір, паперу; особа, осіб; довідка, довідці; дорога, дорозі.
+    ("бвгджзклмнпрстфхцчшщ", "(.+)і(.)", r"\1о\2у \1е\2у"),
+    ("ая", "(.+)[оеє]([^аеєиіоуыюя])[ая]", r"\1і\2"),
+    ("а", "(.+)ка", r"\1ці"),
+    ("а", "(.+)га", r"\1зі"),
+):
+    for _letter in _last:
+        _BENT.setdefault(_letter, []).extend((re.compile(rf"^{_ending}$"), other) for other in _others.split())
+
 LITTLE_WORDS = frozenset(
     """
     a about after all an and any are as at be before between by can could did do does for from had has have
@@ -164,6 +196,14 @@ def stem(word: str, tongue: str = "en") -> str:
 
 
 _STEMMERS = {"ro": "romanian", "tr": "turkish", "az": "turkish"}
+
+
+def forms(word: str) -> Iterator[str]:
+    """Yield forms of a folded East Slavic noun of which `stem` may leave something else than of the noun itself."""
+    for ending, other in _BENT.get(word[-1:], ()):
+        form, bent = ending.subn(other, word)
+        if bent:
+            yield form
 
 
 def beginning(word: str, letters: int = 5) -> str | None:
