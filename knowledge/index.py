@@ -407,15 +407,18 @@ class Index:
         for span in self._glossary.spans(asked, stems, bluntly=True):
             meanings = dict.fromkeys(span.meanings, 1.0)
             place = not self._places.isdisjoint(meanings)
+            ways = (way for meaning in span.meanings - self._places for way in self._glossary.ways(meaning))
+            alone = {way[0]: 1.0 for way in ways if len(way) == 1}
             if span.end - span.start > 1:
                 worth = _REPEATED if all(map(self._held, stems[span.start : span.end])) else _PHRASE
-                phrase = _Group(_PLACE if place else worth, meanings, echo=not place)
+                # What the question says by itself is asked for already.
+                others = {word: 1.0 for word in alone if word not in stems}
+                phrase = _Group(_PLACE if place else worth, meanings | others, echo=not place)
                 phrases.append(phrase)
                 inside.append((span, phrase))
                 echoes.update(word for meaning in meanings for word in self._glossary.english(meaning))
             elif group := said.get(span.start):
-                ways = (way for meaning in span.meanings - self._places for way in self._glossary.ways(meaning))
-                group.tokens |= meanings | {way[0]: 1.0 for way in ways if len(way) == 1}
+                group.tokens |= meanings | alone
                 group.worth = _PLACE if place else group.worth
         for span, phrase in inside:
             self._weigh([said[at] for at in range(span.start, span.end) if at in said], phrase)

@@ -13,9 +13,10 @@ import snowballstemmer
 
 _DROPPED = dict.fromkeys(map(ord, "'’ʼ‘`´′\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _ONE_SPELLING = str.maketrans({"ё": "е", "ı": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "–": "-"})
-# The country, not the pronoun: in capitals, or in small letters after an article or in front of everything.
-_US = re.compile(r"\bUS\b(?!\$)|\bU\.S\.(?!\w)")
-_SMALL_US = re.compile(r"(?:^|(?<=\bthe ))us\b")
+# The country, not the pronoun: in capitals, or in small letters after an article or in front of everything. And the
+# organisation, not the Romanian article.
+_US_OR_UN = re.compile(r"\bU\.?[SN]\b(?![\w$]|\.\w)\.?")
+_SMALL_US = re.compile(r"(?:^|(?<=\bthe ))us\b(?!\$)")
 _ACCENTED_LATIN = re.compile(r"([a-z])[\u0300-\u036f]+")
 # Letters with accents, accents by themselves, and what NFD takes apart otherwise, but for the Cyrillic й and ї.
 _ACCENTS = re.compile(r"[^\u0000-\u00bf\u0400-\u058f\u10d0-\u10ff\u2000-\u22ff]")
@@ -94,9 +95,9 @@ for _last, _ending, _others in (
 
 LITTLE_WORDS = frozenset(
     """
-    a about after all an and any are as at be before between by can could did do does for from had has have
-    how i if in into is it its may my no not of on or our should so than that the their them there these
-    they this to under us was we were what when where which who whom why will with without would you your
+    a about after all an and any are as at be before being between by can could did do does for from had has have
+    he her him his how i if in into is it its may my no not of on or our she should so than that the their them there
+    these they this to under us was we were what when where which who whom why will with without would you your
 
     а без бы был была были было быть в во вот все всех вы где да для до если есть еще же за и из или им их к
     как какая какие какой каких когда ко которые который кто ли меня между мне можно мой мы на над надо не
@@ -116,8 +117,11 @@ LITTLE_WORDS = frozenset(
 
 
 def fold(text: str) -> str:
-    """Return a text in one spelling: NFKC, lower case, ё as е, US as usa, no apostrophes, no accents on Latin."""
-    return _SMALL_US.sub("usa", _folded(_US.sub("USA", text)))
+    """Return a text in one spelling: NFKC, lower case, ё as е, no apostrophes, no accents on Latin; usa and uno.
+
+    US and UN are spelt so, because in small letters they are other words.
+    """
+    return _SMALL_US.sub("usa", _folded(_US_OR_UN.sub(lambda said: "USA" if "S" in said[0] else "UNO", text)))
 
 
 def _folded(text: str) -> str:
