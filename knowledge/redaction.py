@@ -8,12 +8,14 @@ name too few hidden cannot be called back. So whatever is in doubt is hidden.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from knowledge.guard import Danger, findings
 from knowledge.guard.marks import Mark
 from knowledge.guard.names import NAMES, Shape
 from knowledge.guard.reading import YEAR, Read
+from knowledge.guard.tokens import Token, plain, tokens
 from knowledge.words import LITTLE_WORDS, sound, words
 
 Knows = Callable[[str], bool]
@@ -131,7 +133,7 @@ def _spans(
     for finding in findings(question):
         if kind := _KINDS.get(finding.kind):
             yield _Span(finding.start, finding.end, kind)
-    read, known = Read(question), _Public(public)
+    read, known = Read(question), _Public(public, knows)
     for kind, shape in _SHAPES:
         for found in shape.finditer(read.plain):
             if not known.has(found[0]):
@@ -162,11 +164,19 @@ _GEORGIAN_NAME = re.compile(
 
 
 class _Public:
-    """What stands in a text that is sent anyway."""
+    """What stands in a text that is sent anyway.
 
-    def __init__(self, text: str) -> None:
+    A name there is a word that is capitalised where others are not, and that means nothing to `knows`: March makes
+    no Marchuk public, nor Roman a Romanov. The first word of a sentence or title counts if a case is called by it.
+    """
+
+    def __init__(self, text: str, knows: Knows | None) -> None:
         self._text = text.casefold()
-        self._heard = [sound(word) for word in words(text)]
+        self._heard: list[str] = []
+        for token, following in pairwise([*tokens(plain(text)[0]), _END]):
+            is_name = token.said[0].isupper() and (not token.opens or following.key in _AGAINST)
+            for part in words(token.key):
+                self._heard.append("" if not is_name or (knows and knows(part)) else sound(part))
 
     def has(self, said: str) -> bool:
         """Tell whether the same characters stand there, as words of their own."""
@@ -175,18 +185,26 @@ class _Public:
 
     def names(self, said: str) -> bool:
         """Tell whether a name stands there, in whatever alphabet and case: Піночета, Pinochet."""
-        asked = [sound(word) for word in words(said)]
+        asked = [sound(part) for token in tokens(said) for part in words(token.key)]
         return any(
             all(map(_sounds_like, asked, self._heard[place : place + len(asked)]))
             for place in range(len(self._heard) - len(asked) + 1)
         )
 
 
+_END = Token("", "", 0, 0, "end")
+# What stands between the parties of a case.
+_AGAINST = frozenset({"v", "vs", "проти", "против", "and", "та", "и", "et"})
+# Endings of family names in all cases, by their sound. Those that make another name of a name are not among them.
+_CASES = frozenset(("", *"a e i o u s am em im om oi iu ia oiu evi ovi ogo omu aia uiu".split()))  # noqa: SIM905
+
+
 def _sounds_like(asked: str, heard: str) -> bool:
-    # Endings bend, beginnings do not: three letters at most may differ, and four must agree.
-    shared = next((place for place, (one, two) in enumerate(zip(asked, heard, strict=False)) if one != two), None)
-    agree = min(len(asked), len(heard)) if shared is None else shared
-    return asked == heard or (agree > 3 and len(heard) - agree < 2 and len(asked) - agree < 4)
+    # Only how a name bends may differ, and four letters must agree.
+    return asked == heard or any(
+        asked[:end] == heard[:end] and asked[end:] in _CASES and heard[end:] in _CASES
+        for end in range(4, min(len(asked), len(heard)) + 1)
+    )
 
 
 _SHAPES = (
@@ -351,7 +369,7 @@ _ANYBODYS = frozenset({Shape.GIVEN, Shape.SMALL, Shape.CUT})
 _ACRONYM = re.compile(r"[^\W\d_a-zа-яіїєґ]{2,5}s?")
 # Treaties, courts and protocols are called after places; in these languages those bend like family names.
 _NAMED_IN_LAW = re.compile(
-    "(?:рим|женев|гааг|гаазь|орхус|стамбул|страсбур|нюрнберг|кобленц|минамат|мінамат|эспо|еспо)"
-    "|(?:rom|genev|hague|aarhus|istanbul|strasbourg|nuremberg|koblenz|espoo|minnesota|berkeley)"
+    "(?:рим(?:(?:а|у|е|і|ом)?$|с)|женев|гааг|гаазь|орхус|стамбул|страсбур|нюрнберг|кобленц|м[иі]намат|[эе]спо$)"
+    "|(?:rome$|genev|hague|aarhus|istanbul|strasbourg|nuremberg|koblenz|espoo|minnesota|berkeley)"
     "|(?:генеральн|верховн|конституційн|конституционн|міжамериканськ|межамериканск)"
 )

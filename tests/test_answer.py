@@ -570,6 +570,27 @@ def test_such_a_name_is_public_where_the_passages_bear_it(question, library):
     assert redact(question, "Kowalczyk v. Poland; Kovalchuk v. Poland", knows=library.knows) == (question, {})
 
 
+ORDINARY = (
+    "Judgment of 17 March 2014. The State party shall prosecute torture in Sudan, Syria or Germany, after Roman and "
+    "German law. A bond may be set for the human being. Party and General agree. Melnyk rests. Rome Statute."
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Marchuk", "Судаков", "Романюк", "Бондар", "Germanov", "Partyka", "Generalov", "Romaniuk", "Римаренко", "Melnyk"],
+)
+@pytest.mark.parametrize("knowing", [True, False])
+def test_no_ordinary_word_of_a_passage_makes_a_name_public(name, knowing, library):
+    knows = library.knows if knowing else None
+    assert name not in redact(f"What may the lawyer of {name} do?", ORDINARY, knows=knows)[0]
+
+
+def test_a_public_name_is_known_however_it_bends():
+    for name in ("Заневського", "Заневскому", "Zanevski's", "Заневський"):
+        assert redact(f"What was {name} given?", "The case of Mr Zanevski")[1] == {}
+
+
 @pytest.mark.parametrize(
     "question",
     [
