@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Index, bindparam, exists, func, select, text, update
+from sqlalchemy import Index, bindparam, delete, exists, func, select, text, update
 from sqlmodel import Field, col
 
 from storage import codes, members, privacy
@@ -546,7 +546,14 @@ def leave(
 
 
 def tidy(session: Session, now: datetime) -> list[Left]:
-    """Hand on or close the cases that have no lead, as when a backup was restored that knew one who is gone."""
+    """Hand on or close the cases that have no lead, as when a backup was restored that knew one who is gone.
+
+    A case whose key was destroyed while it had a team is nobody's any more: none of them can see it, so as to leave it.
+    """
+    still_open = select(_case.c.id).where(_case.c.closed_at.is_(None))
+    lost = privacy.destroyed(execute(session, still_open).scalars())
+    if lost:
+        execute(session, delete(_mate).where(_mate.c.case_id.in_(lost)))
     led = exists().where(_mate.c.case_id == _case.c.id, _mate.c.part == Part.LEAD)
     return [
         _without(session, case, now)

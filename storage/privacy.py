@@ -10,15 +10,30 @@ A member who became part of another is written down as erased, too. What an old 
 erased again: nobody can act as them, and their account is a stranger's until it is linked anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, LargeBinary, and_, delete, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    LargeBinary,
+    and_,
+    delete,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy import Table as CoreTable
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field
 
 from storage import audit, outbox
@@ -148,10 +163,10 @@ def join(session: Session, *, former: UUID, present: UUID, now: datetime) -> Non
 
 
 def shred(session: Session, now: datetime) -> None:
-    """Destroy the data keys of members who became part of others a while ago. Safe to repeat.
+    """Destroy the keys that were doomed a while ago: of members who became part of others, and what `destroy` has left.
 
     Not in the transaction of the join: a key is gone at once, and if that transaction then failed, the words sealed
-    under it would be lost.
+    under it would be lost. Safe to repeat.
     """
     noted = select(core(Erased)).where(core(Erased).c.at <= now - _SETTLED)
     settled = {row.mark: row.at for row in execute(session, noted)}
@@ -191,7 +206,7 @@ def sweep(session: Session, now: datetime) -> dict[str, int]:
     for table, privacy in _tables(children_first=True):
         if privacy.kept is not None and privacy.since is not None:
             old = table.c[privacy.since] < now - privacy.kept
-            _destroy_keys(session, table, privacy, old, now)
+            _destroy_keys(session, _going(table, old), now)
             swept[table.name] = changed(session, delete(table).where(old))
     return {name: rows for name, rows in swept.items() if rows}
 
@@ -199,21 +214,49 @@ def sweep(session: Session, now: datetime) -> dict[str, int]:
 def destroy(session: Session, owner: UUID, now: datetime) -> None:
     """Destroy the key of something that is nobody's: a case, a lesson, one answer. Safe to repeat.
 
-    At once, whatever becomes of the transaction. A backup of either store that is restored later does not bring it
-    back: `replay` finds it in the other.
+    As soon as the transaction is committed, for a key is gone for good: rolled back or tried again, the transaction
+    must find what it has read before. That it is destroyed is written down with everything else; if the process dies
+    in between, `shred` finds it there. A backup of either store that is restored later does not bring the words back:
+    `replay` finds it in the other.
     """
+    _note(session, ring().blind("erasure", owner.hex), now)
+    session.info.setdefault("doomed", {})[owner] = now
+
+
+def destroyed(owners: Iterable[UUID]) -> set[UUID]:
+    """Those of which the key was destroyed: what was sealed under it can never be read again."""
     keys = ring()
-    keys.erase(owner, now)
-    _note(session, keys.blind("erasure", owner.hex), now)
+    marks = keys.journal()
+    return {owner for owner in owners if keys.blind("erasure", owner.hex) in marks}
 
 
-def _destroy_keys(
-    session: Session, table: CoreTable, privacy: Privacy, which: ColumnElement[bool], now: datetime
-) -> None:
+@event.listens_for(Session, "after_commit")
+def _carry_out(session: Session) -> None:
+    """Destroy the keys that the transaction has doomed; a savepoint that ends well is no commit yet."""
+    if session.in_nested_transaction():
+        return
+    # The transaction is over and must not be tried again: what fails here is left to `shred`.
+    with suppress(SQLAlchemyError):
+        for owner, at in session.info.pop("doomed", {}).items():
+            ring().erase(owner, at)
+
+
+def _destroy_keys(session: Session, rows: Iterable[tuple[CoreTable, ColumnElement[bool]]], now: datetime) -> None:
     """Destroy the keys that are the rows' own."""
-    if privacy.own_key is not None:
-        for owner in execute(session, select(table.c[privacy.own_key]).where(which)).scalars().all():
-            destroy(session, owner, now)
+    own_keys = {table.name: privacy.own_key for table, privacy in _tables()}
+    for table, which in rows:
+        if (own_key := own_keys.get(table.name)) is not None:
+            for owner in execute(session, select(table.c[own_key]).where(which)).scalars().all():
+                destroy(session, owner, now)
+
+
+def _going(table: CoreTable, which: ColumnElement[bool]) -> Iterator[tuple[CoreTable, ColumnElement[bool]]]:
+    """The rows that are to be deleted, and table by table those that the database deletes with them."""
+    yield table, which
+    for child in Table.metadata.sorted_tables:
+        for key in child.foreign_keys:
+            if key.column.table is table and key.ondelete == "CASCADE":
+                yield from _going(child, key.parent.in_(select(key.column).where(which)))
 
 
 def _note(session: Session, mark: bytes, at: datetime) -> None:
@@ -311,10 +354,10 @@ def _forget(session: Session, table: CoreTable, privacy: Privacy, member_id: UUI
     rows = 0
     if privacy.erase is Erasure.DELETE:
         goes = about if privacy.stays is None else about & table.c[privacy.stays].is_(False)
-        _destroy_keys(session, table, privacy, goes, now)
+        _destroy_keys(session, _going(table, goes), now)
         rows += changed(session, delete(table).where(goes))
     elif any(isinstance(table.c[name].type, SealedText) for name in privacy.blank):
-        _destroy_keys(session, table, privacy, about, now)
+        _destroy_keys(session, [(table, about)], now)
     if privacy.blank:
         rows += changed(session, update(table).where(about).values(dict.fromkeys(privacy.blank)))
     return rows

@@ -12,13 +12,15 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from storage import audit, cases, checkins, guesses, members, privacy
 from storage.cases import Case, Left, Mine, Part, What
 from storage.members import Member, Role
 from storage.refused import Refused
 from storage.rhythm import Every
-from storage.sealed import Vault, ring
+from storage.sealed import Ring, Vault, ring
 from storage.store import Session, Store
 from tests.transcript import Stage
 
@@ -313,6 +315,72 @@ async def test_whoever_has_left_gets_nothing_more_of_the_case_in_an_export_nor_i
     exported, asked, bob = await case.run(leave_and_ask)
     assert exported is None
     assert asked == bob
+
+
+class Collision(Exception):  # noqa: N818 - named for what happened
+    """Another transaction was in the way, as PostgreSQL says it."""
+
+    sqlstate = "40001"
+
+
+async def test_a_case_is_forgotten_only_with_what_says_that_it_is(case: Store) -> None:
+    tries = []
+
+    def leave_among_others(session: Session) -> str | None:
+        of = mine(session, "ann")
+        title = of.case.title.text
+        cases.leave_team(session, of, member=who(session, "ann").id, now=NOW)
+        tries.append(title)
+        if len(tries) == 1:
+            raise OperationalError("COMMIT", None, Collision())
+        return title
+
+    assert await case.run(leave_among_others) == "Northern file"
+    assert len(tries) == 2
+
+    def read(session: Session) -> list[tuple[str | None, bool]]:
+        return [(each.title.text, each.closed_at is not None) for each in session.scalars(select(Case))]
+
+    assert await case.run(read) == [(None, True)]
+
+
+async def test_who_cannot_leave_a_case_has_not_lost_it(case: Store) -> None:
+    def die(session: Session) -> None:
+        cases.leave_team(session, mine(session, "ann"), member=who(session, "ann").id, now=NOW)
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await case.run(die)
+    assert await case.run(lambda s: mine(s, "ann").case.title.text) == "Northern file"
+
+
+async def test_a_key_that_could_not_be_destroyed_at_once_is_destroyed_later(
+    case: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_args: object) -> bool:
+        raise OperationalError("DELETE", None, Exception("the key store is away"))
+
+    case_id = await case.run(lambda s: mine(s, "ann").case.id)
+    with monkeypatch.context() as down:
+        down.setattr(Ring, "erase", away)
+        (left,) = await leave(case, "ann")
+    assert left.forgotten
+    assert not await case.run(lambda _session: ring().erased(case_id))
+
+    await case.run(lambda s: privacy.shred(s, NOW + timedelta(minutes=6)))
+    assert await case.run(lambda _session: ring().erased(case_id))
+    assert await case.run(lambda s: s.get_one(Case, case_id).title.text) is None
+
+
+async def test_a_case_that_has_lost_its_key_does_not_stay_open_with_a_team_that_cannot_see_it(case: Store) -> None:
+    def lose(session: Session) -> None:
+        ring().erase(mine(session, "ann").case.id, NOW)
+
+    await case.run(lose)
+    (left,) = await case.run(lambda s: cases.tidy(s, NOW))
+    assert (left.closed, left.forgotten) == (True, True)
+    assert await case.run(lambda s: cases.team(s, left.case)) == []
+    assert await case.run(lambda s: cases.tidy(s, NOW)) == []
 
 
 async def test_an_invitation_makes_nobody_an_heir(case: Store) -> None:

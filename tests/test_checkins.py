@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from storage import audit, cases, checkins, members, privacy
 from storage.cases import Case, Mine, Part
-from storage.checkins import Answers, Asked, CheckinState, Need, Step
+from storage.checkins import Answers, Asked, CheckinAnswer, CheckinState, Need, Step
 from storage.members import Member, Role
 from storage.refused import Refused
 from storage.rhythm import Every
+from storage.sealed import ring
 from storage.store import Session, Store
 
 T = TypeVar("T")
@@ -655,3 +656,26 @@ async def test_a_question_that_nobody_is_left_to_answer_is_told_to_the_coordinat
     await desk.until(date(2026, 11, 3))
     await desk.do(gone)
     assert [each.step for each in await desk.until(date(2026, 11, 6))] == [Step.TELL]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_what_goes_with_its_case_or_its_question_after_three_years_is_unreadable_in_old_copies_too(
+    desk: Desk, closed: bool
+) -> None:
+    def end(session: Session, mine: Mine, _ann: Member) -> None:
+        if closed:
+            cases.close(session, mine, by=None, now=START)
+
+    await desk.until(date(2026, 11, 3))
+    asked_at = desk.now
+    desk.now += timedelta(days=1)
+    await desk.answer()
+    (told,) = await desk.told()
+    answer_ids = [each.id for each in await desk.store.run(lambda s: checkins.versions(s, told.checkin))]
+    assert answer_ids
+    await desk.do(end)
+
+    swept = await desk.store.run(lambda s: privacy.sweep(s, asked_at + timedelta(days=3 * 365, hours=1)))
+    assert ("case" in swept, "checkin_answer" in swept) == (closed, False)
+    assert await desk.store.run(lambda s: s.get(CheckinAnswer, answer_ids[0])) is None
+    assert await desk.store.run(lambda _session: all(ring().erased(each) for each in answer_ids))
