@@ -6,7 +6,7 @@ name too few hidden cannot be called back. So whatever is in doubt is hidden.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
@@ -65,7 +65,7 @@ def redact(
     known: dict[str, str] = {}
     parts: list[str] = []
     end = 0
-    for span in _merged(question, sorted(_spans(question, public, handles, knows))):
+    for span in _merged(question, sorted(_whole(question, _spans(question, public, handles, knows)))):
         said = question[span.start : span.end]
         key = f"{span.kind}{said}"
         if key not in known:
@@ -87,6 +87,20 @@ def _placeholder(kind: Kind, question: str, hidden: Mapping[str, str]) -> str:
     while (name := f"[{kind}_{number}]") in hidden or name in question:
         number += 1
     return name
+
+
+def _whole(text: str, spans: Iterable[_Span]) -> Iterator[_Span]:
+    """Yield the spans, persons with the whole account of which their name is a part: vasya_pupkin."""
+    accounts = [found.span() for found in _ACCOUNT.finditer(text)]
+    for span in spans:
+        around = [each for each in accounts if each[0] < span.end and span.start < each[1]]
+        if span.kind is Kind.PERSON and around:
+            yield _Span(min(span.start, around[0][0]), max(span.end, around[-1][1]), span.kind)
+        else:
+            yield span
+
+
+_ACCOUNT = re.compile(r"(?<![\w.@-])(?=[\w.@-]*[_.@]\w)[\w.@-]*\w")
 
 
 def _merged(text: str, spans: list[_Span]) -> Iterator[_Span]:
@@ -239,7 +253,7 @@ _SHAPES = (
     ),
     # Codes such as C-7K3FQ: with a figure among the letters, or all in capitals, or with a prefix of ours.
     # As Skype has them: live:somebody.
-    (Kind.HANDLE, re.compile(r"\b(?:live|skype|telegram|tg|wa|signal):[\w.@+-]{2,}", re.IGNORECASE)),
+    (Kind.HANDLE, re.compile(r"\b(?:live|skype|telegram|tg|wa|signal): ?[\w.@+-]{2,}", re.IGNORECASE)),
     (Kind.CODE, re.compile(r"(?<!\w)[^\W\d_]{1,2} ?- ?(?=[^\W_]*\d)[^\W_]{4,8}(?![\w/])")),
     (Kind.CODE, re.compile(r"(?<!\w)[A-ZА-ЯІ]{1,2} ?- ?[A-ZА-ЯІ]{4,8}(?![\w/])")),
     (Kind.CODE, re.compile(r"(?<!\w)(?:ci|[cbloqs])-[0-9a-hjkmnp-tv-z]{4,6}(?![\w/])", re.IGNORECASE)),
@@ -286,9 +300,13 @@ def _names(read: Read, known: _Public, knows: Knows | None) -> Iterator[_Span]:
     # Where everything is written in capitals, no acronym can be told.
     shouting = not any(token.said.islower() for token in read.tokens if len(token.said) > 1)
     for place, token in enumerate(read.tokens):
-        if token.kind != "word" or token.key in LITTLE_WORDS:
+        if token.kind != "word":
             continue
-        if read.is_unknown_capital(place):
+        if _is_short_name(read, place):
+            named = True
+        elif token.key in LITTLE_WORDS:
+            continue
+        elif read.is_unknown_capital(place):
             acronym = _ACRONYM.fullmatch(token.said) and not shouting
             public = NAMES.public(token.key) or _NAMED_IN_LAW.match(token.key)
             # Where any word is capitalised, company tells a name ("Chidi Okonkwo asks"), or that it means nothing.
@@ -299,6 +317,28 @@ def _names(read: Read, known: _Public, knows: Knows | None) -> Iterator[_Span]:
         # Last, because all the passages are looked through for it.
         if named and (_is_protected(read, place, place) or not known.names(token.said)):
             yield _Span(*read.span(place, place), Kind.PERSON)
+
+
+def _is_short_name(read: Read, place: int) -> bool:
+    """Tell whether a word too short to look like a name is capitalised within a sentence: Ли, Ким, Wu."""
+    token, before = read.tokens[place], read.tokens[place - 1] if place else None
+    little = token.key in LITTLE_WORDS
+    return (
+        before is not None
+        and (before.kind == "word" or before.said == ",")
+        and "\n" not in read.plain[before.end : token.start]
+        and token.said[0].isupper()
+        and not (token.opens or token.said.isupper())
+        and (little or (len(token.key) == 2 and not token.marks))
+        # English titles have little words in capitals, too, and "No 5" is no name.
+        and not (little and token.key.isascii())
+        and token.key not in _SHORT
+        and not _ACRONYM.fullmatch(token.said.partition("'")[0])
+    )
+
+
+# Capitalised in titles of laws, before numbers and in names of places.
+_SHORT = frozenset("про об no nr st ст co re al el la le de id ii iv vi ix".split())  # noqa: SIM905
 
 
 def _is_ordinary(read: Read, place: int, knows: Knows | None) -> bool:

@@ -601,6 +601,39 @@ def test_a_name_that_opens_a_sentence_or_is_written_small_is_hidden(question, na
     assert restore(asked, hidden) == question
 
 
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("Может ли Ким обратиться в суд?", "Может ли [PERSON_1] обратиться в суд?"),
+        ("Подзащитного Ивана Ли избили", "Подзащитного [PERSON_1] избили"),
+        ("Гражданин Ни обвиняется", "Гражданин [PERSON_1] обвиняется"),
+        ("Can we file for Mr. Li?", "Can we file for Mr. [PERSON_1]?"),
+        ("Ms. Oh was deported", "Ms. [PERSON_1] was deported"),
+        ("Can Ms Do sue?", "Can Ms [PERSON_1] sue?"),
+        ("Dr Le and Mr Wu ask", "Dr [PERSON_1] and Mr [PERSON_2] ask"),
+        ("The victim, Mr X. Li, died", "The victim, Mr X. [PERSON_1], died"),
+        ("Can Kim and Li appeal?", "Can [PERSON_1] and [PERSON_2] appeal?"),
+        ("write me at vasya_pupkin on telegram", "write me at [PERSON_1] on telegram"),
+        ("my skype is vasya.pupkin.lawyer", "my skype is [PERSON_1]"),
+        ("telegram: vasyapupkin", "[HANDLE_1]"),
+    ],
+)
+def test_a_short_name_and_a_whole_account_are_hidden(question, asked, library):
+    assert redact(question, knows=library.knows)[0] == asked
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Закон Про адвокатуру і постанова No 5: що там?",
+        "The EU's rules\nHow do they help?",
+        "Хто свідок\nЧи має він право на захист?",
+    ],
+)
+def test_a_little_word_with_a_capital_is_mostly_no_name(question, library):
+    assert redact(question, knows=library.knows) == (question, {})
+
+
 @pytest.mark.parametrize("question", ["Kowalczyk appeals. Which forum?", "what did kovalchuk win"])
 def test_such_a_name_is_public_where_the_passages_bear_it(question, library):
     assert redact(question, "A Polish report", knows=library.knows)[1]

@@ -251,6 +251,29 @@ def test_what_identifies_somebody_is_found_and_named_by_its_kind(danger, text):
     assert danger in kinds(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "our client Li was tortured",
+        "witness Kim Li",
+        "victim's name is Li",
+        "Потерпілий Лі",
+        "Свідок Кім",
+        "свидетель Ан дал показания",
+        "Клиентка Ли задержана",
+    ],
+)
+def test_a_name_of_two_letters_is_found_beside_a_role(text):
+    assert Danger.NAME in kinds(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Хто тут свідок\nЧи має він право", "Is the client US or EU based?", "the witness May"]
+)
+def test_not_every_short_word_beside_a_role_is_a_name(text):
+    assert findings(text) == ()
+
+
 @pytest.mark.parametrize("text", lines(HARMLESS))
 def test_law_public_life_and_everyday_talk_pass(text):
     assert findings(text) == ()

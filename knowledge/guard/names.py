@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from knowledge.guard.marks import Mark, Words, load
 from knowledge.guard.tokens import Token
-from knowledge.words import fold, sound
+from knowledge.words import LITTLE_WORDS, fold, sound
 
 # How given names bend in Ukrainian and Russian: how they end, and how they end then.
 _BENDING = (
@@ -131,6 +131,13 @@ _OTHER_THAN_A_NAME = frozenset(
 )
 
 
+# What stands directly before somebody's name.
+_LEADING = frozenset({Mark.ROLE, Mark.RELATIVE, Mark.PERSON, Mark.INTRO})
+
+# Little words that are family names as well.
+_LITTLE_NAMES = frozenset({"ли", "ким", "ни"})
+
+
 _INITIAL = re.compile(r"[^\W\d_a-zа-яіїєґ]|Ch|Sh|Zh|Kh|Ts|Yu|Ya|Ye|Дж")
 
 
@@ -148,7 +155,7 @@ class People:
         """Yield the names in their order; no word belongs to two of them."""
         place = 0
         while place < len(self._tokens):
-            name = self._written(place) or self._small(place)
+            name = self._written(place) or self._short(place) or self._small(place)
             if name and not self._public(name):
                 yield name
             place = name.last + 1 if name else place + 1
@@ -196,6 +203,29 @@ class People:
         if not family or opens or self._heading:
             return None
         return Name(place, place, Shape.SURNAME if self._family(place, surely=True) else Shape.FAMILY)
+
+    def _short(self, place: int) -> Name | None:
+        """Read a capitalised word of two or three letters: directly after what leads to a name it is one, too."""
+        token = self._tokens[place]
+        if not (
+            token.kind == "word"
+            and 1 < len(token.key) < 4
+            and token.said[0].isupper()
+            and not (token.said.isupper() or token.opens or self._heading)
+        ):
+            return None
+        stop = place > 1 and self._tokens[place - 1].said == "."
+        before = place - 1 - stop
+        leads = self._tokens[before].marks if before >= 0 else frozenset[Mark]()
+        if Mark.TITLE in leads:
+            return Name(place, place, Shape.SURNAME)
+        # Any other word may open the next line: "the witness", and below it "How …".
+        if token.key not in _LITTLE_NAMES and (token.marks or token.key in LITTLE_WORDS):
+            return None
+        if stop:
+            return Name(place, place, Shape.CUT) if self._initial(before) else None
+        led = not _LEADING.isdisjoint(leads) or (self._proper(before) and self._is_given(before, surely=True))
+        return Name(place, place, Shape.SURNAME) if led else None
 
     def _is_led_or_suffers(self, place: int) -> bool:
         """Tell whether a role and a colon lead to a word, or what was done to somebody follows: "Victim: Sidorova"."""

@@ -111,13 +111,16 @@ class Read:
         """Tell whether the token at a place has a mark; no token, no mark."""
         return 0 <= place < len(self.tokens) and mark in self.tokens[place].marks
 
-    def is_unknown_capital(self, place: int) -> bool:
-        """Tell whether a word is capitalised and no institution, state, month or heading is known by it."""
+    def is_unknown_capital(self, place: int, *, least: int = 3) -> bool:
+        """Tell whether a word of so many letters is capitalised and no institution, state or month is known by it."""
         if not 0 <= place < len(self.tokens):
             return False
         token = self.tokens[place]
         return (
-            token.kind == "word" and token.said[0].isupper() and len(token.said) > 2 and _KNOWN.isdisjoint(token.marks)
+            token.kind == "word"
+            and token.said[0].isupper()
+            and len(token.said) >= least
+            and _KNOWN.isdisjoint(token.marks)
         )
 
     def near_one_person(self, place: int, *, before: int, after: int, named: bool = False) -> bool:

@@ -74,7 +74,7 @@ def _called(read: Read) -> _Spans:
         if read.near(intro, Mark.PRONOUN, Mark.ROLE, Mark.PERSON, Mark.RELATIVE, before=4, after=2) is None:
             continue
         for place in range(intro + 1, min(intro + 4, len(read.tokens))):
-            if read.is_unknown_capital(place) and not read.tokens[place].opens:
+            if read.is_unknown_capital(place, least=2) and not read.tokens[place].opens:
                 yield read.span(place, place)
 
 
