@@ -314,6 +314,7 @@ def _names(read: Read, known: _Public, knows: Knows | None) -> Iterator[_Span]:
             named = not (acronym or public or (alone and _is_ordinary(read, place, knows)))
         else:
             named = token.said.islower() and not token.marks and _is_small_family(token.key, knows)
+            named = named or _is_after_small_given(read, place, knows)
         # Last, because all the passages are looked through for it.
         if named and (_is_protected(read, place, place) or not known.names(token.said)):
             yield _Span(*read.span(place, place), Kind.PERSON)
@@ -359,6 +360,29 @@ def _is_small_family(word: str, knows: Knows | None) -> bool:
     if knows is None:
         return bool(_SMALL_FAMILY.fullmatch(word))
     return bool(_SMALL_FAMILY.fullmatch(word) or _MAYBE_FAMILY.fullmatch(word)) and not knows(word)
+
+
+def _is_after_small_given(read: Read, place: int, knows: Knows | None) -> bool:
+    """Tell whether a small word stands where a family name does, whatever it may mean: emma brown, петро коваль."""
+    token, before = read.tokens[place], read.tokens[place - 1] if place else None
+    if before is None or not (before.said.islower() and token.said.islower() and NAMES.given(before.key)[1]):
+        return False
+    if token.key in _AFTER_A_NAME:
+        return False
+    return token.key.isascii() or not (_VERB.fullmatch(token.key) or (knows and knows(token.key)))
+
+
+# What people are said to do or to be, right after their name.
+_AFTER_A_NAME = frozenset(
+    """
+    appeals applied applies asked asks became came complains died faces fears files filed fled flees gets got goes
+    left lives lost needs owns said says seeks sues sued told took wants went works alone also already again always
+    ever never now still then today yesterday alive arrested beaten charged convicted dead detained deported killed
+    missing raped sentenced tortured appeal apply ask claim complain file get go leave need rely seek stay sue testify
+
+    боиться боится живе живет зник зникла може может пише пишет хоче хочет
+    """.split()  # noqa: SIM905 - a list of quotes would hide the words
+)
 
 
 # Endings that in small letters hardly any other word has, and those that hardly any has which means nothing.

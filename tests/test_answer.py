@@ -616,6 +616,10 @@ def test_a_name_that_opens_a_sentence_or_is_written_small_is_hidden(question, na
         ("write me at vasya_pupkin on telegram", "write me at [PERSON_1] on telegram"),
         ("my skype is vasya.pupkin.lawyer", "my skype is [PERSON_1]"),
         ("telegram: vasyapupkin", "[HANDLE_1]"),
+        ("can emma brown appeal", "can [PERSON_1] appeal"),
+        ("иван мельник задержан", "[PERSON_1] задержан"),
+        ("чи може петро коваль оскаржити", "чи може [PERSON_1] оскаржити"),
+        ("оксана хоче подати скаргу", "[PERSON_1] хоче подати скаргу"),
     ],
 )
 def test_a_short_name_and_a_whole_account_are_hidden(question, asked, library):
