@@ -481,6 +481,14 @@ async def join_in(stage: Stage, name: str, part: str) -> str:
     return code
 
 
+async def test_an_invitation_is_found_however_its_code_is_typed(stage: Stage) -> None:
+    code = code_in(stage)
+    await stage.say("ann", f"case invite {code} bob part=cocounsel")
+    await stage.say("bob", f"case join {code.removeprefix('C-').lower()}")
+    await stage.say("bob", f"case team {code}")
+    assert "lead" in last(stage, "bob")
+
+
 async def test_whoever_may_not_move_the_case_keeps_the_answer_that_names_another_stage(stage: Stage) -> None:
     code = await join_in(stage, "bob", "researcher")
     await stage.say("bob", f'case checkin {code} yes filed nothing "the registry is slow"')

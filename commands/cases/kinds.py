@@ -15,7 +15,7 @@ from commands.core.when import Moment, read_days, read_moment, read_schedule
 from knowledge.guard import names_somebody
 from knowledge.procedures import Tool
 from storage import cases as book
-from storage import checkins, members
+from storage import checkins, codes, members
 from storage.cases import Mine, Part
 from storage.checkins import Checkin, Need
 from storage.members import Member, Role
@@ -77,7 +77,7 @@ def _readable(ctx: Context, typed: str) -> Mine:
 
 
 def _invitation(ctx: Context, typed: str) -> Mine:
-    code = clean(typed).upper()
+    code = codes.read(clean(typed), "C")
     found = next((each for each in _invitations(ctx) if each.case.code == code), None)
     if found is None:
         raise not_yours(ctx, clean(typed), Unreadable("There is no case with that code among yours."))
