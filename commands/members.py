@@ -130,11 +130,26 @@ def _code(ctx: Context, typed: str) -> str:
     return code
 
 
+def _as_handle(typed: str) -> str:
+    return clean(typed).casefold().lstrip("@").replace(" ", "-")
+
+
+def _nobody(typed: str) -> Unreadable:
+    return Unreadable("I know nobody by the handle “{typed}”.", typed=_as_handle(typed)[:40])
+
+
 def _member(ctx: Context, typed: str) -> Member:
-    handle = clean(typed).casefold().lstrip("@").replace(" ", "-")
-    found = book.by_handle(ctx.session, handle)
+    found = book.by_handle(ctx.session, _as_handle(typed))
     if found is None:
-        raise Unreadable("I know nobody by the handle “{typed}”.", typed=handle[:40])
+        raise _nobody(typed)
+    return found
+
+
+def _colleague(ctx: Context, typed: str) -> Member:
+    """Read the handle of somebody with a role here; whether it is somebody's elsewhere is not told."""
+    found = _member(ctx, typed)
+    if book.roles(ctx.session, found.id, ctx.network) == {Role.GUEST}:
+        raise _nobody(typed)
     return found
 
 
@@ -207,6 +222,10 @@ LinkCode = Annotated[
 Handle = Annotated[
     Member,
     Kind(name=_("a handle"), read=_member, show=lambda member: member.handle, example="quiet-heron"),
+]
+Colleague = Annotated[
+    Member,
+    Kind(name=_("a handle"), read=_colleague, show=lambda member: member.handle, example="quiet-heron"),
 ]
 RoleName = Annotated[
     Role,
@@ -443,14 +462,15 @@ def grant(ctx: Context, handle: Handle, role: RoleName) -> Reply:
 
 
 @roles.command(allow=Role.COORDINATOR, audited=True)
-def revoke(ctx: Context, handle: Handle, role: RoleName) -> Reply:
+def revoke(ctx: Context, handle: Colleague, role: RoleName) -> Reply:
     """Take a role in this network from somebody.
 
     handle: Who loses it? Their handle, please.
     role: Which role?
     """
     ctx.subject = str(handle.id)
-    book.revoke(ctx.session, actor=ctx.actor, member=handle, network=ctx.network, role=role)
+    if not book.revoke(ctx.session, actor=ctx.actor, member=handle, network=ctx.network, role=role):
+        raise Refused("{handle} does not have the role “{role}” here.", handle=handle.handle, role=ROLE_NAMES[role])
     for feature in ctx.commands.features:
         for farewell in feature.farewells:
             farewell(ctx, handle.id, role)

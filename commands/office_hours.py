@@ -655,7 +655,7 @@ def leave(ctx: Context, who: UUID, lost: Role | None) -> None:
         now=ctx.now,
         network=ctx.network if lost else None,
         as_mentor=lost in {None, Role.MENTOR},
-        as_member=lost in {None, Role.MEMBER},
+        as_member=lost is None or members.roles(ctx.session, who, ctx.network) == {Role.GUEST},  # who may book no more
     )
     _tell_cancelled(ctx, fallen, by=who)
 

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC as ZULU
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
@@ -411,18 +412,26 @@ def everyone(session: Session, network: str) -> list[tuple[Member, frozenset[Rol
 
 
 def quiet_until(member: Member, now: datetime) -> datetime | None:
-    """Until when nothing may ring for a person: the end of their absence or of their quiet hours, if it is one now."""
+    """Until when nothing may ring for a person: the end of their absence or of their quiet hours, if it is one now.
+
+    It lies after now, whatever the clocks do.
+    """
     until = member.away_until if member.away_until is not None and member.away_until > now else None
     if member.quiet_from is None or member.quiet_to is None:
         return until
     zone = ZoneInfo(member.zone)
-    local = (until or now).astimezone(zone)
+    begins = until or now
+    local = begins.astimezone(zone)
     minute = local.hour * 60 + local.minute
     since_start = (minute - member.quiet_from) % 1440
     if since_start >= (member.quiet_to - member.quiet_from) % 1440:
         return until
     day = local.date() + timedelta(days=member.quiet_to <= minute)
-    return resolve(day, member.quiet_to, zone).at
+    end = resolve(day, member.quiet_to, zone).at
+    if end <= begins:  # in the hour that clocks show twice: the first time is over, the second is meant
+        wall = datetime.combine(day, time()) + timedelta(minutes=member.quiet_to)
+        end = wall.replace(tzinfo=zone, fold=1).astimezone(ZULU)
+    return end
 
 
 def _words(column: Column[Any], stored: bytes | None) -> str | None:

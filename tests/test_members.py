@@ -1,16 +1,19 @@
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from storage import handles, members
 from storage.members import Member, Role
 from storage.refused import Refused
 from storage.store import Conflict, Session, Store
+from tests.transcript import Stage
 
 Meet = Callable[..., Member]
 
@@ -234,6 +237,91 @@ async def test_quiet_hours_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(Refused):
         await store.run(lambda s: members.set_quiet(s, meet(s, "@ann:x"), *quiet))
+
+
+@given(
+    zone=st.sampled_from(["Europe/Kyiv", "America/Havana", "Asia/Beirut", "Australia/Lord_Howe", "Asia/Almaty"]),
+    start=st.integers(0, 1439),
+    length=st.integers(1, 1439),
+    at=st.integers(0, 365 * 1440).map(lambda minute: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)),
+)
+@example(zone="Europe/Kyiv", start=60, length=150, at=datetime(2026, 10, 25, 1, 0, tzinfo=UTC))
+def test_quiet_hours_end_later_than_now_whatever_the_clocks_do(
+    zone: str, start: int, length: int, at: datetime
+) -> None:
+    ann = Member(
+        handle="ann", language="en", zone=zone, created_at=at, quiet_from=start, quiet_to=(start + length) % 1440
+    )
+    until = members.quiet_until(ann, at)
+    assert until is None or at < until <= at + timedelta(hours=25)
+
+
+def test_quiet_hours_end_the_second_time_in_the_hour_that_comes_twice() -> None:
+    again = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    ann = Member(handle="ann", language="en", zone="Europe/Kyiv", created_at=again, quiet_from=60, quiet_to=210)
+    assert members.quiet_until(ann, again) == again + timedelta(minutes=30)
+
+
+# Who loses a role
+
+
+@pytest.fixture
+async def hub(store: Store) -> Stage:
+    """Mara offers hours; ann is a member and a mentor, moe a mentor only; cleo coordinates; zoe is of elsewhere."""
+    stage = Stage(store)
+    for name, roles in {
+        "mara": "mentor",
+        "ann": "member mentor",
+        "moe": "mentor",
+        "cleo": "coordinator",
+        "zoe": "guest",
+    }.items():
+        first, *others = roles.split()
+        await stage.cast(name, first, "en", "UTC")
+        await store.run(lambda s, name=name, others=others: [give(s, name, role) for role in others] and None)
+    await store.run(lambda s: give(s, "zoe", "mentor", network="sanctions") and None)
+    await stage.say("mara", "hours offer Tue 16:00-18:00")
+    return stage
+
+
+def give(session: Session, name: str, role: str, network: str = "uj") -> bool:
+    member = members.by_handle(session, name)
+    assert member is not None
+    return members.grant(session, actor=None, member=member, network=network, role=Role(role), now=member.created_at)
+
+
+async def heard(stage: Stage, who: str, said: str) -> str:
+    """All that anybody hears after somebody has said something."""
+    before = len(stage.lines)
+    await stage.say(who, said)
+    return "\n".join(stage.lines[before:])
+
+
+async def test_bookings_stand_as_long_as_some_role_may_book(hub: Stage) -> None:
+    await hub.say("ann", "hours open")
+    await hub.say("ann", "1")
+    assert "Cancelled" not in await heard(hub, "cleo", "roles revoke ann member")
+    assert "mara" in await heard(hub, "ann", "hours mine")
+    assert "bot to mara> Cancelled" in await heard(hub, "cleo", "roles revoke ann mentor")
+
+
+async def test_whoever_is_a_guest_again_holds_no_booking(hub: Stage) -> None:
+    await hub.say("moe", "hours open")
+    await hub.say("moe", "1")
+    assert "bot to mara> Cancelled" in await heard(hub, "cleo", "roles revoke moe mentor")
+
+
+async def test_taking_a_role_that_nobody_had_does_nothing_and_says_so(hub: Stage) -> None:
+    said = await heard(hub, "cleo", "roles revoke mara selector")
+    assert "mara does not have the role" in said
+    assert "bot to mara" not in said
+
+
+async def test_a_handle_of_another_network_is_answered_as_one_that_does_not_exist(hub: Stage) -> None:
+    of_elsewhere = await heard(hub, "cleo", "roles revoke zoe mentor")
+    assert "I know nobody by the handle" in of_elsewhere
+    assert "bot to zoe" not in of_elsewhere
+    assert of_elsewhere.replace("zoe", "xyz") == await heard(hub, "cleo", "roles revoke xyz mentor")
 
 
 async def test_a_person_is_reached_where_a_room_is_and_else_on_matrix_first(
