@@ -37,6 +37,7 @@ from storage import ask as book
 from storage.ask import OpenQuestion
 from storage.members import Role
 from storage.places import Purpose
+from storage.refused import Line, Refused
 
 ask = Feature("ask", _("Questions to the library and to the network"))
 
@@ -287,6 +288,8 @@ def answer(ctx: Context, question: QuestionCode, words: Words) -> Reply:
     question: Which question?
     words: What is your answer? Please name no client and no case.
     """
+    if not ctx.private and not ctx.native:  # the room sees the account, and whoever asked will see the handle
+        raise Refused("Please say this to me in private: {line}.", line=Line(f"ask answer {question.code}"))
     given = book.answer(ctx.session, question, words=words, by=ctx.actor_id, now=ctx.now)
     ctx.tell_each(
         [

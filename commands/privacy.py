@@ -39,7 +39,7 @@ def forget(ctx: JobContext) -> None:
     book.sweep(ctx.session, ctx.now)
 
 
-@privacy.command()
+@privacy.command(confidential=True)  # cases, lessons and notes stand in it
 def export(ctx: Context) -> Reply:
     """Get a file with everything the Hub keeps about you."""
     kept = book.export(ctx.session, ctx.actor.id)

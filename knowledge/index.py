@@ -411,8 +411,9 @@ class Index:
             alone = {way[0]: 1.0 for way in ways if len(way) == 1}
             if span.end - span.start > 1:
                 worth = _REPEATED if all(map(self._held, stems[span.start : span.end])) else _PHRASE
-                # What the question says by itself is asked for already.
-                others = {word: 1.0 for word in alone if word not in stems}
+                # Where no text has the phrase, a word that means it has to do; the question's own are asked for.
+                held = any(map(self._held, meanings))
+                others = {} if held else {word: 1.0 for word in alone if word not in stems}
                 phrase = _Group(_PLACE if place else worth, meanings | others, echo=not place)
                 phrases.append(phrase)
                 inside.append((span, phrase))

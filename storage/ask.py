@@ -163,8 +163,9 @@ def put_to_network(
     """Put a question to a network.
 
     Raises:
-        Refused: too many questions of this person are open.
+        Refused: too many questions of this person are open, or the words name a case.
     """
+    _check_words(words)
     mine = _question.c.asker_id == by, _question.c.network == network, _question.c.accepted_id.is_(None)
     if (execute(session, select(func.count()).select_from(_question).where(*mine)).scalar() or 0) >= MOST_OPEN:
         raise Refused("{n} of your questions are open already. Accept an answer to one of them first.", n=MOST_OPEN)
@@ -173,6 +174,12 @@ def put_to_network(
     )
     write(session, row)
     return row
+
+
+def _check_words(words: str) -> None:
+    # What looks like a code counts: whether there is such a case is not told.
+    if codes.named_in(words, ("C", "CI")):
+        raise Refused("Your words hold the code of a case, and others will read them. Please say it without the code.")
 
 
 def open_ones(session: Session, network: str) -> list[OpenQuestion]:
@@ -203,8 +210,9 @@ def answer(session: Session, question: OpenQuestion, *, words: str, by: UUID, no
     """Answer a question of somebody else.
 
     Raises:
-        Refused: it is closed, one's own, or has as many answers as it takes.
+        Refused: it is closed, one's own, or has as many answers as it takes; or the words name a case.
     """
+    _check_words(words)
     if question.accepted_id is not None:
         raise Refused("That question is answered already.")
     if question.asker_id == by:

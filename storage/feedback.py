@@ -639,15 +639,14 @@ def check_words(session: Session, lesson: Lesson) -> None:
 
 
 _WORD: Final = re.compile(r"[^\W_]+")
-_HANDLE: Final = re.compile(r"(?<![^\W_])([a-z]+)-([a-z]+)(?![^\W_])")
 
 
 def _names_a_handle(session: Session, text: str, network: str) -> bool:
     """Whether a text has what any handle looks like, or however it is spelled the handle of somebody in the network."""
-    words = text.lower()
-    if any(one in handles.ADJECTIVES and two in handles.NOUNS for one, two in _HANDLE.findall(words)):
+    # Two small words side by side may be just that: then it has to be a handle of this network.
+    if any(" " not in found[0] or found[0].istitle() for found in handles.WRITTEN.finditer(text)):
         return True
-    said = _WORD.findall(words)
+    said = _WORD.findall(text.lower())
     spelled = {*said, *map("-".join, pairwise(said))}
     return any(member.handle in spelled for member, _roles in members.everyone(session, network))
 

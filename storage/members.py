@@ -38,8 +38,8 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-# Money, and who may give roles, are not for a coordinator to hand out.
-_COORDINATORS_GIVE: Final = frozenset({Role.MEMBER, Role.MENTOR, Role.SELECTOR, Role.OFFICER, Role.COUNSEL})
+# Money, who may give roles, and who may read cases (counsel) are not for a coordinator to hand out.
+_COORDINATORS_GIVE: Final = frozenset({Role.MEMBER, Role.MENTOR, Role.SELECTOR, Role.OFFICER})
 
 
 class Member(Table, table=True):

@@ -10,11 +10,12 @@ A member who became part of another is written down as erased, too. What an old 
 erased again: nobody can act as them, and their account is a stranger's until it is linked anew.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
@@ -206,7 +207,8 @@ def sweep(session: Session, now: datetime) -> dict[str, int]:
     for table, privacy in _tables(children_first=True):
         if privacy.kept is not None and privacy.since is not None:
             old = table.c[privacy.since] < now - privacy.kept
-            _destroy_keys(session, _going(table, old), now)
+            for gone, which in _going(table, old):
+                _destroy_keys(session, gone, which, now)
             swept[table.name] = changed(session, delete(table).where(old))
     return {name: rows for name, rows in swept.items() if rows}
 
@@ -241,22 +243,26 @@ def _carry_out(session: Session) -> None:
             ring().erase(owner, at)
 
 
-def _destroy_keys(session: Session, rows: Iterable[tuple[CoreTable, ColumnElement[bool]]], now: datetime) -> None:
+def _destroy_keys(session: Session, table: CoreTable, which: ColumnElement[bool], now: datetime) -> None:
     """Destroy the keys that are the rows' own."""
-    own_keys = {table.name: privacy.own_key for table, privacy in _tables()}
-    for table, which in rows:
-        if (own_key := own_keys.get(table.name)) is not None:
-            for owner in execute(session, select(table.c[own_key]).where(which)).scalars().all():
-                destroy(session, owner, now)
+    if (own_key := _own_keys().get(table.name)) is not None:
+        for owner in execute(session, select(table.c[own_key]).where(which)).scalars().all():
+            destroy(session, owner, now)
 
 
 def _going(table: CoreTable, which: ColumnElement[bool]) -> Iterator[tuple[CoreTable, ColumnElement[bool]]]:
     """The rows that are to be deleted, and table by table those that the database deletes with them."""
     yield table, which
-    for child in Table.metadata.sorted_tables:
+    for child in Table.metadata.tables.values():
         for key in child.foreign_keys:
-            if key.column.table is table and key.ondelete == "CASCADE":
+            if key.ondelete == "CASCADE" and key.column.table is table:
                 yield from _going(child, key.parent.in_(select(key.column).where(which)))
+
+
+@cache
+def _own_keys() -> Mapping[str, str]:
+    """By the name of a table, the column that names the key which is a row's own."""
+    return {table.name: privacy.own_key for table, privacy in _tables() if privacy.own_key is not None}
 
 
 def _note(session: Session, mark: bytes, at: datetime) -> None:
@@ -354,10 +360,11 @@ def _forget(session: Session, table: CoreTable, privacy: Privacy, member_id: UUI
     rows = 0
     if privacy.erase is Erasure.DELETE:
         goes = about if privacy.stays is None else about & table.c[privacy.stays].is_(False)
-        _destroy_keys(session, _going(table, goes), now)
+        for gone, which in _going(table, goes):
+            _destroy_keys(session, gone, which, now)
         rows += changed(session, delete(table).where(goes))
     elif any(isinstance(table.c[name].type, SealedText) for name in privacy.blank):
-        _destroy_keys(session, [(table, about)], now)
+        _destroy_keys(session, table, about, now)
     if privacy.blank:
         rows += changed(session, update(table).where(about).values(dict.fromkeys(privacy.blank)))
     return rows

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from sqlalchemy import func, select
 
 from commands.core.dispatch import Heard
 from knowledge.answer import Endpoint, Remembering
-from storage import ask, members, privacy
+from storage import ask, codes, members, privacy
 from storage.ask import NOTHING, Asked, Caps, OpenQuestion, QuestionAnswer
 from storage.members import Member, Role
 from storage.refused import Refused
@@ -284,6 +285,24 @@ async def test_a_platform_that_reads_along_learns_of_no_question_to_the_network(
     assert "others can read along" in await shown(stage, "ann", "ask put Which court?")
     assert "Put it to the network" not in await shown(stage, "ann", f"ask {QUESTION}")
     assert await count(stage.store, OpenQuestion) == 0
+
+
+async def test_the_room_does_not_learn_whose_handle_answers(stage: Stage) -> None:
+    await shown(stage, "ann", "ask put Which court?")
+    code = re.findall(r"Q-\w+", await shown(stage, "ann", "yes"))[0]
+    assert "in private" in await shown(stage, "max", f"ask answer {code} The city court.", in_room=True, direct=True)
+    assert await count(stage.store, QuestionAnswer) == 0
+
+
+async def test_neither_a_question_nor_an_answer_tells_the_network_of_a_case(stage: Stage) -> None:
+    case = codes.draw(random.Random(5), "C")
+    await shown(stage, "ann", f"ask put What to do in {case}?")
+    assert "code of a case" in await shown(stage, "ann", "yes")
+    assert await count(stage.store, OpenQuestion) == 0
+    await shown(stage, "ann", "ask put Which court?")
+    code = re.findall(r"Q-\w+", await shown(stage, "ann", "yes"))[0]
+    assert "code of a case" in await shown(stage, "max", f"ask answer {code} As in {case.lower()}.")
+    assert await count(stage.store, QuestionAnswer) == 0
 
 
 async def test_an_answer_cites_what_the_model_read_or_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -735,6 +735,13 @@ async def test_where_the_platform_reads_along_a_slip_is_sent_elsewhere(desk: Des
         assert "nightjar" not in said.casefold() or (private and "Nightjar" in line.split()[:2])
 
 
+async def test_where_the_platform_reads_along_nothing_is_exported(desk: Desk) -> None:
+    desk.dispatcher.hub = replace(desk.dispatcher.hub, overheard=frozenset({"console"}))
+    assert "others can read along" in await desk.words("ann", "privacy export")
+    desk.dispatcher.hub = replace(desk.dispatcher.hub, overheard=frozenset())
+    assert "in one file" in await desk.words("ann", "privacy export")
+
+
 @pytest.mark.parametrize(
     "line", ["case opem", "feedback shw L-7K3FQ", "hours opn when=tomorrow", "case", "feedback brws"]
 )

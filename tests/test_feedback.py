@@ -735,6 +735,8 @@ NAMING = [
     "ann led it",
     "thanks to Quiet-Heron",
     "thanks to quiet heron, who wrote it",
+    "thanks to Brave Otter",
+    "as brave_otter and BraveOtter say",
     "brave-otter did it",  # nobody is called so: whether somebody is, is not told
 ]
 

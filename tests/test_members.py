@@ -151,7 +151,7 @@ class TestRoles:
                     await store.run(lambda s, r=role: members.revoke(s, **facts, network="uj", role=r))
             with pytest.raises(Refused):
                 await store.run(lambda s, r=role: members.grant(s, **facts, network="climate", role=r, now=now))
-        assert given == {Role.MEMBER, Role.MENTOR, Role.SELECTOR, Role.OFFICER, Role.COUNSEL}
+        assert given == {Role.MEMBER, Role.MENTOR, Role.SELECTOR, Role.OFFICER}
         assert await store.run(lambda s: members.roles(s, people["ann"].id, "uj")) == given | {Role.GUEST}
         assert await store.run(lambda s: members.roles(s, people["ann"].id, "climate")) == {Role.GUEST}
 

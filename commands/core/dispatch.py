@@ -746,8 +746,8 @@ class Dispatcher:
         return (context.private or context.native) and context.platform not in self.hub.overheard
 
     def _is_confidential(self, command: Command[...], call: Call | None) -> bool:
-        """Tell whether a call is for the ears of one person: its feature is, or something that it names or needs."""
-        return self.commands.feature_of[command.path].confidential or any(
+        """Tell whether a call is for the ears of one person: the command is, or something that it names or needs."""
+        return command.confidential or any(
             param.kind.confidential and (param.required or (call is not None and name in call.given))
             for name, param in command.params.items()
         )

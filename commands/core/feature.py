@@ -47,6 +47,7 @@ class Command(Generic[P]):
     """What a person can say: its path, its parameters, who may say it, who sees the answer.
 
     `confirm` is a question that is asked before the handler runs. `audited` commands leave an entry in the audit.
+    `confidential` ones are refused on platforms that can read what is said on them, as all of a confidential feature.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Command(Generic[P]):
     alias: str | None = None
     confirm: Text | None = None
     audited: bool = False
+    confidential: bool = False
 
     @property
     def prose(self) -> Mapping[str, bool]:
@@ -141,6 +143,7 @@ class Feature:
         alias: str | None = None,
         confirm: Text | None = None,
         audited: bool = False,
+        confidential: bool = False,
     ) -> Callable[[Callable[Concatenate[Context, P], Reply]], Command[P]]:
         """Declare a command. Its path is the feature's name and the function's, unless one is given."""
 
@@ -159,6 +162,7 @@ class Feature:
                 alias=alias,
                 confirm=confirm,
                 audited=audited,
+                confidential=confidential or self.confidential,
             )
             self.commands.append(command)
             return command
