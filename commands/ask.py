@@ -99,7 +99,11 @@ def ask_library(ctx: Context, question: QuestionWords) -> Reply:
     question: What would you like to know? Please name no client and no case.
     """
     hits = look_up(ctx, question, network=ctx.network, limit=MOST_READ, parts=2)
-    good = [hit for hit in hits if confident(hit.coverage, asked_in(question)) and quotable(hit.snippet)]
+    good = [
+        hit
+        for hit in hits
+        if hit.asked.subjects > 1 and confident(hit.coverage, asked_in(question)) and quotable(hit.snippet)
+    ]
     came, trouble = _written(ctx, question, good)
     used = good[:MOST_QUOTED]
     said: Text = _("From the library, word for word:")

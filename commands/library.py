@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -82,7 +83,8 @@ def _jurisdiction(ctx: Context, typed: str) -> str:
 
 def _language(ctx: Context, typed: str) -> str:
     code = clean(typed).casefold()
-    code = next((known for known in LANGUAGES if code in _names(ctx, known)), code)
+    spoken = (Locale(tongue).languages.items() for tongue in (ctx.voice.language, "en"))
+    code = next((known for known, name in chain.from_iterable(spoken) if str(name).casefold() == code), code)
     if len(code) != 2 or not code.isascii() or not code.isalpha():
         raise Unreadable(
             "“{typed}” is no language code; write two letters, for example: {example}.",
@@ -90,10 +92,6 @@ def _language(ctx: Context, typed: str) -> str:
             example="uk",
         )
     return code
-
-
-def _names(ctx: Context, code: str) -> set[str]:
-    return {str(Locale(spoken).languages.get(code, "")).casefold() for spoken in (ctx.voice.language, "en")}
 
 
 def _resource(ctx: Context, typed: str) -> Resource:
@@ -282,7 +280,7 @@ def resource_show(ctx: Context, id: Entry) -> Reply:  # noqa: A002 the command c
         (_("Date"), plain(id.date or "—")),
         (_("Languages"), plain(", ".join(_language_name(ctx, code) for code in id.languages))),
         (_("Subjects"), plain(", ".join(id.tags) or "—")),
-        (_("Checked against"), plain(id.source)),
+        (_("Where this is from"), plain(id.source)),
     ]
     status = _("Check the current status of this one before you use it.") if id.check_before_use else None
     return Reply(

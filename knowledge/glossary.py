@@ -160,13 +160,14 @@ class Glossary:
 
     def _said(self, asked: Sequence[str], stems: Sequence[str]) -> dict[int, float]:
         typed, phrase = " ".join(asked), " ".join(stems)
+        telling = {its for word, its in zip(asked, stems, strict=True) if word not in LITTLE_WORDS}
         found: dict[int, float] = {}
         for spelling in self._spellings:
             if typed == spelling.text:
                 likeness = 1.0
             elif phrase == spelling.phrase:
                 likeness = 0.95
-            elif set(stems) <= set(said := spelling.phrase.split()):
+            elif telling and set(stems) <= set(said := spelling.phrase.split()):
                 likeness = 0.5 + 0.4 * len(stems) / len(said)
             elif len(typed) >= 4 and spelling.text.startswith(typed):
                 likeness = 0.5 + 0.3 * len(typed) / len(spelling.text)

@@ -173,6 +173,11 @@ class Question:
         coverage = sum(self.rarity[at] for at in answered & matter) / asked if asked else 0.0
         return Told(self._snippet(said), coverage)
 
+    @property
+    def subjects(self) -> int:
+        """How many things the question speaks of; with fewer than two hardly anything is asked."""
+        return len(self._asked)
+
     @cached_property
     def places(self) -> frozenset[str]:
         """The meanings of the places that the question names."""
