@@ -273,6 +273,7 @@ class Index:
         self._reached = int(searcher.doc(found[0][1])["reached"][0]) if found else 0
         self._size = searcher.num_docs
         self._searcher = searcher
+        self._counts: dict[str, int] = {}  # after the searcher: what is counted from now on is counted in it
         if self._folder is not None:
             os.utime(self._folder)  # so that others can tell an index in use from one that was left behind
 
@@ -382,7 +383,10 @@ class Index:
         return _rarity(self._size * (1 - lacking), self._size)
 
     def _held(self, token: str) -> int:
-        return self._searcher.doc_freq("tokens", token)
+        counts = self._counts
+        if (times := counts.get(token)) is None:
+            times = counts[token] = self._searcher.doc_freq("tokens", token)
+        return times
 
     def _any_of(self, group: _Group, rarity: float) -> Query | None:
         """Ask for the best of a group's tokens, each weighing what the group weighs; None if it is not worth asking."""
